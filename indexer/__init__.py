@@ -1,0 +1,1 @@
+"""Pictures → segments → vectors → store."""

@@ -1,0 +1,204 @@
+"""The contract between segsearch and any vector store, and the records it speaks in.
+
+A store keeps points of four kinds. What the points mean is `schema`'s and `index`'s business;
+an engine only stores, filters and ranks. Every engine passes the same contract suite
+(`tests/indexer/store/test_contract.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["images", "segments", "files", "roots"]
+KINDS: tuple[Kind, ...] = ("images", "segments", "files", "roots")
+VECTOR_KINDS: tuple[Kind, ...] = ("images", "segments")
+
+Payload = dict[str, Any]
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One stored record.
+
+    Attributes:
+        id: a UUID in its 36-character form.
+        payload: JSON values only.
+        vector: float32, shape (dim,), L2-normalised; None for kinds without vectors
+            and wherever vectors were not asked for.
+    """
+
+    id: str
+    payload: Payload
+    vector: Vector | None = None
+
+
+@dataclass(frozen=True)
+class ScoredPoint:
+    """One answer to a search: `score` is the cosine with the query, in [-1, 1]."""
+
+    id: str
+    score: float
+    payload: Payload
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a scroll; `next` is what to pass as `after` for the page that follows."""
+
+    points: list[Point]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class Match:
+    """The field holds one of `values`; a list-valued field: any of its elements does."""
+
+    field: str
+    values: tuple[str | int | bool, ...]
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """The keyword field (or any element of a list) starts with `value`."""
+
+    field: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Range:
+    """The field lies between the given limits, each inclusive; None is open.
+
+    Numbers for number fields; ISO 8601 strings for datetime fields.
+    """
+
+    field: str
+    gte: float | str | None = None
+    lte: float | str | None = None
+
+
+@dataclass(frozen=True)
+class HasId:
+    """The point's id is one of `ids`."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """At least one of `conditions` holds."""
+
+    conditions: tuple[Condition, ...]
+
+
+Condition = Match | Prefix | Range | HasId | AnyOf
+
+
+@dataclass(frozen=True)
+class Filter:
+    """All of `must` hold and none of `must_not`; the empty filter lets everything through."""
+
+    must: tuple[Condition, ...] = field(default=())
+    must_not: tuple[Condition, ...] = field(default=())
+
+
+EVERYTHING = Filter()
+
+
+class Store(Protocol):
+    """What segsearch asks of a vector store.
+
+    Writes are visible to the next read of any client when the call returns. Ranked answers come
+    by falling score, equal scores by id. All methods raise `StoreError` or one of its kinds.
+    """
+
+    def create(self, recipe: Mapping[str, Any], dim: int) -> None:
+        """Make the four collections with their payload indexes and keep `recipe` with them.
+
+        Raises `StoreError` if the index is already there.
+        """
+
+    def recipe(self) -> dict[str, Any] | None:
+        """Return the recipe given to `create`, or None if there is no index yet."""
+
+    def upsert(self, kind: Kind, points: Sequence[Point]) -> None:
+        """Insert the points, replacing those with the same id, all in one operation."""
+
+    def delete(self, kind: Kind, where: Filter) -> None:
+        """Delete every point that the filter lets through; `StoreError` on the empty filter."""
+
+    def set_payload(self, kind: Kind, payload: Payload, where: Filter) -> None:
+        """Overwrite the given payload fields of every point that the filter lets through."""
+
+    def get(self, kind: Kind, ids: Sequence[str], *, vectors: bool = False) -> list[Point]:
+        """Return the points with these ids, in the order asked; absent ones are left out."""
+
+    def search(
+        self,
+        kind: Kind,
+        vector: Vector,
+        *,
+        where: Filter = EVERYTHING,
+        limit: int = 20,
+        offset: int = 0,
+    ) -> list[ScoredPoint]:
+        """Rank the points by cosine with `vector` (float32, shape (dim,))."""
+
+    def recommend(
+        self,
+        kind: Kind,
+        positives: Sequence[str],
+        negatives: Sequence[str] = (),
+        *,
+        where: Filter = EVERYTHING,
+        limit: int = 20,
+        offset: int = 0,
+    ) -> list[ScoredPoint]:
+        """Rank by cosine with mean(positives), or 2·mean(positives) − mean(negatives).
+
+        That is Qdrant's `average_vector` strategy. The examples, ids of points of this kind, are
+        not among the answers. `StoreError` if one of them is absent.
+        """
+
+    def scroll(
+        self,
+        kind: Kind,
+        *,
+        where: Filter = EVERYTHING,
+        limit: int = 256,
+        after: str | None = None,
+        vectors: bool = False,
+    ) -> Page:
+        """Return points by rising id, `limit` at a time; `after` is the last page's `next`."""
+
+    def count(self, kind: Kind, where: Filter = EVERYTHING) -> int:
+        """Return the exact number of points that the filter lets through."""
+
+    def facet(
+        self, kind: Kind, key: str, *, where: Filter = EVERYTHING, limit: int = 100
+    ) -> dict[str, int]:
+        """Return the values of an indexed keyword field with their exact counts, most first.
+
+        Equal counts are ordered by value.
+        """
+
+    def optimise(self) -> None:
+        """Build or refresh search structures; may take long."""
+
+    def flush(self) -> None:
+        """Return when everything written so far would survive a power cut."""
+
+    def check(self) -> None:
+        """Raise `StoreDamaged` when counts, recipe and stored vectors do not fit together."""
+
+    def size_bytes(self) -> int | None:
+        """Return the disk space in use, or None where the engine cannot tell."""
+
+    def close(self) -> None:
+        """Let go of the store; later calls raise `StoreError`."""

@@ -1,0 +1,44 @@
+"""Which payload fields each kind of record has, and which of them are indexed for filters.
+
+This is the one place that names payload fields; engines create indexes from `INDEXES`, and
+`indexer.records` writes and reads the same names.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from indexer.store.base import Kind
+
+IndexType = Literal["keyword", "uuid", "integer", "float", "bool", "datetime", "geo"]
+
+#: Version of the stored layout; raised when an older index can no longer be read as it is.
+FORMAT = 1
+
+INDEXES: dict[Kind, dict[str, IndexType]] = {
+    "images": {
+        "paths": "keyword",
+        "format": "keyword",
+        "camera": "keyword",
+        "taken_at": "datetime",
+        "gps": "geo",
+    },
+    "segments": {
+        "image_id": "keyword",
+        "paths": "keyword",
+        "taken_at": "datetime",
+        "gps": "geo",
+        "area_fraction": "float",
+        "predicted_iou": "float",
+        "stability_score": "float",
+        "depth": "integer",
+    },
+    "files": {
+        "root": "keyword",
+        "path": "keyword",
+        "image_id": "keyword",
+        "failed": "bool",
+        "reason": "keyword",
+    },
+    "roots": {},
+}
