@@ -20,6 +20,8 @@ NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "segsearch")
 Box = tuple[int, int, int, int]
 Vector = NDArray[np.float32]
 
+#: Largest latitude and longitude, degrees.
+_MAX_LATITUDE, _MAX_LONGITUDE = 90, 180
 #: How far the norm of a stored vector may be from 1.
 _NORM_TOLERANCE = 1e-3
 
@@ -93,8 +95,8 @@ class Region:
         x0, y0, x1, y1 = self.box
         if not 1 <= self.area_px <= (x1 - x0) * (y1 - y0):
             raise ValueError(f"area {self.area_px} does not fit into box {self.box}")
-        if (self.parent is None) != (self.depth == 0):
-            raise ValueError("exactly the regions at the top have no parent")
+        if self.parent is not None and self.depth == 0:
+            raise ValueError("a region with a parent cannot be at the top")
 
     @property
     def area_fraction(self) -> float:
@@ -127,6 +129,8 @@ class Segment:
     vector: Vector | None = None
 
     def __post_init__(self) -> None:
+        if (self.parent_id is None) != (self.region.depth == 0):
+            raise ValueError("exactly the segments at the top have no parent")
         check_unit(self.vector)
 
 
@@ -157,7 +161,9 @@ class Picture:
     def __post_init__(self) -> None:
         if min(self.width, self.height) < 1:
             raise ValueError(f"a picture needs a positive size, not {self.width}×{self.height}")
-        if self.gps is not None and not (abs(self.gps[0]) <= 90 and abs(self.gps[1]) <= 180):
+        if self.gps is not None and not (
+            abs(self.gps[0]) <= _MAX_LATITUDE and abs(self.gps[1]) <= _MAX_LONGITUDE
+        ):
             raise ValueError(f"not a latitude and longitude: {self.gps}")
 
 

@@ -183,9 +183,9 @@ class Store(Protocol):
     def facet(
         self, kind: Kind, key: str, *, where: Filter = EVERYTHING, limit: int = 100
     ) -> dict[str, int]:
-        """Return the values of an indexed keyword field with their exact counts, most first.
+        """Return the values of an indexed keyword or integer field with their exact counts.
 
-        Equal counts are ordered by value.
+        Most first, equal counts by value; integers come as their decimal text.
         """
 
     def optimise(self) -> None:

@@ -22,6 +22,7 @@ INDEXES: dict[Kind, dict[str, IndexType]] = {
         "camera": "keyword",
         "taken_at": "datetime",
         "gps": "geo",
+        "n_segments": "integer",
     },
     "segments": {
         "image_id": "keyword",
@@ -38,6 +39,7 @@ INDEXES: dict[Kind, dict[str, IndexType]] = {
         "path": "keyword",
         "image_id": "keyword",
         "failed": "bool",
+        "retryable": "bool",
         "reason": "keyword",
     },
     "roots": {},

@@ -1,0 +1,301 @@
+"""CLIP: vectors of segments, whole pictures and texts. The only module that imports open_clip.
+
+One pass of the vision transformer gives two views of a crop. `context` is CLIP's usual output.
+`focus` is the same with the last block's pooling attention limited to the patches that the mask
+touches (Alpha-CLIP, arXiv 2312.03818, appendix B, reports that this helps frozen CLIP while
+filling the surroundings hurts it). The stored vector is their normalised blend.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import PIL.Image
+import torch
+from numpy.typing import NDArray
+
+from indexer import crops, models
+from indexer.errors import ModelError
+from indexer.profiles import ClipProfile
+from indexer.records import Box, Vector
+
+if TYPE_CHECKING:
+    from open_clip.transformer import VisionTransformer
+
+Pixels = NDArray[np.uint8]
+Views = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+#: Crops in one pass: enough to fill the device, little enough to stay in memory.
+BATCH_SIZE = 64
+
+
+class Embedder:
+    """A CLIP on a device.
+
+    Attributes:
+        dim: length of its vectors.
+        image_size: side of the square it looks at, pixels.
+        patches: patches along each side of that square.
+    """
+
+    def __init__(self, profile: ClipProfile, device: torch.device) -> None:
+        """Load the model.
+
+        Raises:
+            ModelError: the model is unknown, or its weights cannot be used.
+            WeightsUnavailable: the weights are not to be had.
+        """
+        import open_clip
+
+        name, model, self._fingerprint = _load(profile)
+        self._profile = profile
+        self._device = device
+        self._model = model.to(device).eval()
+        self._tokenize = open_clip.get_tokenizer(name)
+        preprocess = model.visual.preprocess_cfg
+        self._mean, self._std = tuple(preprocess["mean"]), tuple(preprocess["std"])
+        self.image_size = _square_side(preprocess["size"], profile.model)
+        self._views, self.patches = _views(model.visual, profile)
+        self.dim = int(self.texts(["a"]).shape[1])
+
+    def vector_space(self) -> Mapping[str, object]:
+        """Return everything that must match for two vectors to be comparable, as plain data."""
+        return {
+            "model": Path(self._profile.model).name,
+            "weights": self._fingerprint,
+            "dim": self.dim,
+            "image_size": self.image_size,
+            "mean": list(self._mean),
+            "std": list(self._std),
+            "crop": f"square, bicubic, mean fill, version {crops.CROP_VERSION}",
+            "crop_margin": self._profile.crop_margin,
+            "focus_weight": self._profile.focus_weight,
+        }
+
+    def crop_segment(
+        self, picture: PIL.Image.Image, mask: NDArray[np.bool_], box: Box
+    ) -> crops.Crop:
+        """Cut out what CLIP is to see of a segment.
+
+        Args:
+            picture: RGB.
+            mask: shape (H, W), the picture's size.
+            box: tight half-open box around the mask.
+        """
+        return self._crop(picture, mask, box, self._profile.crop_margin)
+
+    def crop_picture(self, picture: PIL.Image.Image) -> crops.Crop:
+        """Return the whole RGB picture, scaled into the square and padded."""
+        mask = np.ones((picture.height, picture.width), dtype=np.bool_)
+        return self._crop(picture, mask, (0, 0, picture.width, picture.height), 1.0)
+
+    @torch.inference_mode()
+    def vectors(self, batch: Sequence[crops.Crop]) -> Vector:
+        """Embed any number of crops; float32, shape (n, dim), rows of length 1."""
+        parts = [
+            self._embed(batch[start : start + BATCH_SIZE])
+            for start in range(0, len(batch), BATCH_SIZE)
+        ]
+        if not parts:
+            return np.zeros((0, self.dim), dtype=np.float32)
+        return np.concatenate(parts)
+
+    def text(self, words: str) -> Vector:
+        """Embed a query by averaging over the profile's templates; float32, shape (dim,)."""
+        rows = self.texts([template.replace("{}", words) for template in self._profile.templates])
+        mean = rows.mean(axis=0)
+        return np.asarray(mean / np.linalg.norm(mean), dtype=np.float32)
+
+    @torch.inference_mode()
+    def texts(self, sentences: Sequence[str]) -> Vector:
+        """Embed sentences as they are; float32, shape (n, dim), rows of length 1."""
+        tokens = self._tokenize(list(sentences)).to(self._device)
+        rows = self._model.encode_text(tokens, normalize=True)
+        return np.asarray(rows.float().cpu().numpy(), dtype=np.float32)
+
+    def _crop(
+        self, picture: PIL.Image.Image, mask: NDArray[np.bool_], box: Box, margin: float
+    ) -> crops.Crop:
+        window = crops.square_window(box, margin, picture.width, picture.height)
+        red, green, blue = (round(255 * value) for value in self._mean)
+        return crops.Crop(
+            crops.cut(picture, window, self.image_size, (red, green, blue)),
+            crops.touched_patches(mask, box, window, self.patches),
+        )
+
+    def _embed(self, batch: Sequence[crops.Crop]) -> Vector:
+        pixels = torch.from_numpy(np.stack([crop.pixels for crop in batch])).to(self._device)
+        images = pixels.permute(0, 3, 1, 2).float().div_(255)
+        mean, std = (images.new_tensor(v).view(1, 3, 1, 1) for v in (self._mean, self._std))
+        touched = torch.from_numpy(np.stack([crop.touched for crop in batch])).flatten(1)
+        touched[touched.sum(1) < crops.MIN_PATCHES] = False
+        context, focus = self._views((images - mean) / std, touched.to(self._device))
+        weight = self._profile.focus_weight
+        unit = torch.nn.functional.normalize
+        blend = unit((1 - weight) * unit(context, dim=-1) + weight * unit(focus, dim=-1), dim=-1)
+        return np.asarray(blend.float().cpu().numpy(), dtype=np.float32)
+
+
+def _load(profile: ClipProfile) -> tuple[str, Any, str]:
+    """Return open_clip's name of the model, the model, and the fingerprint of its weights."""
+    import open_clip
+
+    name = profile.model
+    if name.endswith(".json"):
+        path = models.find_config(name)
+        open_clip.add_model_config(path)
+        name = path.stem
+    seed = models.seed_of(profile.pretrained)
+    if seed is not None:
+        with torch.random.fork_rng(devices=[]), _without_warning("No pretrained weights"):
+            torch.manual_seed(seed)
+            model = _create(profile, name, None)
+        return name, model, models.state_fingerprint(model)
+    weights = _weights_file(name, profile.pretrained)
+    model = _create(profile, name, profile.pretrained)
+    if weights is None:
+        return name, model, models.state_fingerprint(model)
+    return name, model, models.file_fingerprint(weights)
+
+
+@contextlib.contextmanager
+def _without_warning(start: str) -> Iterator[None]:
+    """Keep open_clip's log lines that start so off stderr: seeded weights are meant."""
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(start)
+
+    root = logging.getLogger()
+    root.addFilter(is_other)
+    try:
+        yield
+    finally:
+        root.removeFilter(is_other)
+
+
+def _weights_file(name: str, pretrained: str | None) -> Path | None:
+    """Return the local file of the weights, fetched if need be; None where the name says it."""
+    import open_clip
+
+    if pretrained is None:
+        return None
+    config = open_clip.get_pretrained_cfg(name, pretrained)
+    if not config:
+        path = Path(pretrained)
+        if path.is_file():
+            return path
+        raise ModelError(
+            f"open_clip knows no weights {pretrained!r} for {name}, and there is no such file",
+            "open_clip.list_pretrained() lists the tags",
+        )
+    try:
+        return Path(open_clip.download_pretrained(config))
+    except (OSError, ValueError) as error:
+        raise models.weights_unavailable(f"{name} {pretrained}", error) from error
+
+
+def _create(profile: ClipProfile, name: str, pretrained: str | None) -> Any:  # noqa: ANN401
+    """Build the model; open_clip raises RuntimeError for names and weights it cannot use."""
+    import open_clip
+
+    try:
+        return open_clip.create_model(name, pretrained=pretrained, weights_only=True)
+    except OSError as error:
+        raise models.weights_unavailable(f"{profile.model} {pretrained or ''}", error) from error
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"open_clip cannot build {profile.model}: {error}") from error
+
+
+def _square_side(size: object, name: str) -> int:
+    sides = {size} if isinstance(size, int) else set(np.atleast_1d(np.asarray(size)).tolist())
+    if len(sides) != 1:
+        raise ModelError(f"{name} looks at pictures of {size}, not at squares", "use another CLIP")
+    return int(sides.pop())
+
+
+def _views(visual: Any, profile: ClipProfile) -> tuple[Views, int]:  # noqa: ANN401
+    """Return the function that gives both views of a batch, and the patches per side.
+
+    The function takes normalised images (n, 3, s, s) and the touched patches (n, patches²), with
+    no patch touched where `focus` is to equal `context`.
+    """
+    from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+    from timm.layers.attention_pool import AttentionPoolLatent
+
+    if isinstance(visual, VisionTransformer):
+        last = visual.transformer.resblocks[-1]
+        plain = visual.attn_pool is None and visual.pool_type == "tok"
+        if plain and isinstance(last, ResidualAttentionBlock) and last.attn.batch_first:
+            return (lambda images, touched: _cls_views(visual, images, touched)), _side(
+                visual.positional_embedding.shape[0] - 1
+            )
+    trunk = getattr(visual, "trunk", None)
+    if trunk is not None and isinstance(trunk.attn_pool, AttentionPoolLatent):
+        return (lambda images, touched: _pooled_views(visual, images, touched)), _side(
+            trunk.patch_embed.num_patches
+        )
+    raise ModelError(
+        f"the vision tower of {profile.model} has no attention to limit to a mask",
+        "use a CLIP with a ViT and a class token, or a SigLIP",
+    )
+
+
+def _cls_views(
+    visual: VisionTransformer, images: torch.Tensor, touched: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Views of a ViT with a class token: in the last block only that token asks, twice."""
+    tokens = visual._embeds(images)
+    *blocks, last = visual.transformer.resblocks
+    for block in blocks:
+        tokens = block(tokens)
+    bias = tokens.new_zeros(len(images), 2, tokens.shape[1])
+    limited = touched.any(1)
+    bias[limited, 1, 0] = -math.inf
+    bias[limited, 1, 1:] = tokens.new_zeros(()).masked_fill(~touched[limited], -math.inf)
+    keys = last.ln_1(tokens)
+    asked = last.attn(
+        keys[:, :1].expand(-1, 2, -1),
+        keys,
+        keys,
+        need_weights=False,
+        attn_mask=bias.repeat_interleave(last.attn.num_heads, dim=0),
+    )[0]
+    answers = tokens[:, :1] + last.ls_1(asked)
+    answers = answers + last.ls_2(last.mlp(last.ln_2(answers)))
+    both = visual.ln_post(answers)
+    if visual.proj is not None:
+        both = both @ visual.proj
+    return both[:, 0], both[:, 1]
+
+
+def _pooled_views(
+    visual: Any,  # noqa: ANN401 - open_clip's TimmModel is untyped
+    images: torch.Tensor,
+    touched: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Views of a SigLIP-type tower, whose pooling head asks with a learned query."""
+    trunk = visual.trunk
+    tokens = trunk.forward_features(images)
+    allowed = touched | ~touched.any(1, keepdim=True)
+    bias = tokens.new_zeros(allowed.shape).masked_fill(~allowed, -math.inf)
+    context, focus = (
+        visual.head(trunk.head(trunk.head_drop(trunk.fc_norm(pooled))))
+        for pooled in (
+            trunk.attn_pool(tokens),
+            trunk.attn_pool(tokens, attn_mask=bias[:, None, None, :]),
+        )
+    )
+    return context, focus
+
+
+def _side(count: int) -> int:
+    side = math.isqrt(count)
+    if side * side != count:
+        raise ModelError(f"the vision tower has {count} patches, which is no square")
+    return side

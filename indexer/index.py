@@ -1,0 +1,273 @@
+"""An index: the records of a library in a store, and the order in which they are written.
+
+An image is indexed when, and only when, its image record is there. It is written last and
+deleted first, so that whatever interrupts a run, no search shows half an image; segments whose
+image record is absent are invisible to every method here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexer.errors import IndexNotFound
+from indexer.library.paths import original, storable
+from indexer.recipe import Recipe, recipe_from
+from indexer.records import File, Image, Segment, Vector, file_id, root_id
+from indexer.store.base import (
+    EVERYTHING,
+    Filter,
+    HasId,
+    Kind,
+    Match,
+    Point,
+    Prefix,
+    ScoredPoint,
+    Store,
+)
+from indexer.store.points import (
+    file_from,
+    file_point,
+    image_from,
+    image_point,
+    segment_from,
+    segment_point,
+)
+
+#: More different segment counts per image than an index can have.
+_MANY = 1_000_000
+#: Answers asked for beyond those wanted, in case some belong to an unfinished image.
+_SPARE = 10
+
+
+@dataclass(frozen=True)
+class Status:
+    """How much there is.
+
+    Attributes:
+        files: file records, failed ones included.
+        images: distinct pictures that are indexed.
+        segments: segments of those.
+        failed: files that could not be indexed.
+    """
+
+    files: int
+    images: int
+    segments: int
+    failed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One ranked segment with the image it lies in; `score` is the cosine with the query."""
+
+    segment: Segment
+    image: Image
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class FoundImage:
+    """One ranked image; `score` is the cosine of its whole-image vector with the query."""
+
+    image: Image
+    score: float
+
+
+class Index:
+    """The records of a library in a store.
+
+    Attributes:
+        recipe: what the index was built with.
+    """
+
+    def __init__(self, store: Store, where: str) -> None:
+        """Open an index that exists.
+
+        Raises:
+            IndexNotFound: the store holds none.
+            RecipeMismatch: it was written by another version of segsearch.
+        """
+        plain = store.recipe()
+        if plain is None:
+            raise IndexNotFound(
+                f"there is no index at {where}", "make one with: index FOLDER --index " + where
+            )
+        self.recipe: Recipe = recipe_from(plain, where)
+        self._store = store
+
+    def roots(self) -> dict[str, Path]:
+        """Return the library roots: id → absolute path."""
+        return {point.id: Path(original(point.payload["path"])) for point in self._all("roots")}
+
+    def add_root(self, path: Path) -> str:
+        """Remember a library root by its absolute path and return its id."""
+        text = storable(str(path))
+        new = root_id(text)
+        self._store.upsert("roots", [Point(new, {"path": text})])
+        return new
+
+    def files(self, root: str, paths: Sequence[str]) -> dict[str, File]:
+        """Return those of the files at these relative paths that have a record."""
+        points = self._store.get("files", [file_id(root, path) for path in paths])
+        return {point.payload["path"]: file_from(point.payload) for point in points}
+
+    def failures(self) -> Iterator[File]:
+        """Iterate over the files that could not be indexed."""
+        for point in self._all("files", Filter((Match("failed", (True,)),))):
+            yield file_from(point.payload)
+
+    def write_file(self, file: File) -> None:
+        """Insert or replace a file record."""
+        self._store.upsert("files", [file_point(file)])
+
+    def forget_retryable(self, root: str, path: str) -> None:
+        """Drop the failures below a relative path that the next scan will try again."""
+        self._store.delete(
+            "files",
+            Filter(
+                (Match("root", (root,)), Prefix("path", path), Match("retryable", (True,)))
+                if path
+                else (Match("root", (root,)), Match("retryable", (True,)))
+            ),
+        )
+
+    def write_image(self, image: Image, segments: Sequence[Segment]) -> None:
+        """Write an image with all its segments, the image record last.
+
+        Segments that an interrupted or different run left behind are removed.
+        """
+        if segments:
+            self._store.upsert("segments", [segment_point(segment) for segment in segments])
+        stale = Filter(
+            must=(Match("image_id", (image.id,)),),
+            must_not=(HasId(tuple(segment.id for segment in segments)),) if segments else (),
+        )
+        self._store.delete("segments", stale)
+        self._store.upsert("images", [image_point(image)])
+
+    def add_path(self, image: Image, path: str) -> None:
+        """Let an indexed image lie at one more place."""
+        if path not in image.paths:
+            self._set_paths(image, (*image.paths, path))
+
+    def remove_path(self, image_id: str, path: str) -> None:
+        """Let an image no longer lie at a place; without any, it is deleted."""
+        for image in self.images([image_id]):
+            paths = tuple(other for other in image.paths if other != path)
+            if paths:
+                self._set_paths(image, paths)
+            else:
+                self._store.delete("images", Filter((HasId((image_id,)),)))
+                self._store.delete("segments", Filter((Match("image_id", (image_id,)),)))
+
+    def images(self, ids: Sequence[str], *, vectors: bool = False) -> list[Image]:
+        """Return the images with these ids, in the order asked; absent ones are left out."""
+        points = self._store.get("images", ids, vectors=vectors)
+        return [image_from(p.id, p.payload, p.vector) for p in points]
+
+    def segments(self, ids: Sequence[str], *, vectors: bool = False) -> list[Segment]:
+        """Return the segments with these ids, in the order asked; absent ones are left out."""
+        points = self._store.get("segments", ids, vectors=vectors)
+        segments = [segment_from(p.id, p.payload, p.vector) for p in points]
+        present = {image.id for image in self.images([s.image_id for s in segments])}
+        return [segment for segment in segments if segment.image_id in present]
+
+    def segments_of(self, image_id: str) -> list[Segment]:
+        """Return all segments of an indexed image, parents before their parts."""
+        if not self.images([image_id]):
+            return []
+        of_image = Filter((Match("image_id", (image_id,)),))
+        found = [segment_from(p.id, p.payload) for p in self._all("segments", of_image)]
+        return sorted(found, key=lambda s: (-s.region.area_px, s.region.box, s.region.rle.counts))
+
+    def search(
+        self, vector: Vector, where: Filter = EVERYTHING, limit: int = 20, offset: int = 0
+    ) -> list[Found]:
+        """Rank the segments by cosine with a vector."""
+
+        def ask(count: int) -> list[ScoredPoint]:
+            return self._store.search("segments", vector, where=where, limit=count)
+
+        return self._visible(ask, limit, offset)
+
+    def recommend(
+        self,
+        positives: Sequence[str],
+        negatives: Sequence[str] = (),
+        where: Filter = EVERYTHING,
+        limit: int = 20,
+        offset: int = 0,
+    ) -> list[Found]:
+        """Rank the segments by likeness to segments, and unlikeness to others.
+
+        See `Store.recommend` for the score. The examples themselves are left out.
+        """
+
+        def ask(count: int) -> list[ScoredPoint]:
+            return self._store.recommend("segments", positives, negatives, where=where, limit=count)
+
+        return self._visible(ask, limit, offset)
+
+    def search_images(
+        self, vector: Vector, where: Filter = EVERYTHING, limit: int = 20, offset: int = 0
+    ) -> list[FoundImage]:
+        """Rank the images by cosine of their whole-image vectors with a vector."""
+        points = self._store.search("images", vector, where=where, limit=limit, offset=offset)
+        return [FoundImage(image_from(p.id, p.payload), p.score) for p in points]
+
+    def status(self) -> Status:
+        """Count what is there, without what is half written."""
+        per_image = self._store.facet("images", "n_segments", limit=_MANY)
+        return Status(
+            files=self._store.count("files"),
+            images=self._store.count("images"),
+            segments=sum(int(n) * images for n, images in per_image.items()),
+            failed=self._store.count("files", Filter((Match("failed", (True,)),))),
+        )
+
+    def optimise(self) -> None:
+        """Build the store's search structures."""
+        self._store.optimise()
+
+    def flush(self) -> None:
+        """Return when everything written so far would survive a power cut."""
+        self._store.flush()
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._store.close()
+
+    def _visible(
+        self, ask: Callable[[int], list[ScoredPoint]], limit: int, offset: int
+    ) -> list[Found]:
+        """Ask for more until there are enough answers whose image record is there."""
+        wanted = limit + offset
+        count = wanted + _SPARE
+        while True:
+            points = ask(count)
+            image_ids = list(dict.fromkeys(point.payload["image_id"] for point in points))
+            images = {image.id: image for image in self.images(image_ids)}
+            found = [
+                Found(segment_from(point.id, point.payload), image, point.score)
+                for point in points
+                if (image := images.get(point.payload["image_id"])) is not None
+            ]
+            if len(found) >= wanted or len(points) < count:
+                return found[offset:wanted]
+            count *= 2
+
+    def _set_paths(self, image: Image, paths: tuple[str, ...]) -> None:
+        payload = {"paths": list(paths)}
+        self._store.set_payload("segments", payload, Filter((Match("image_id", (image.id,)),)))
+        self._store.set_payload("images", payload, Filter((HasId((image.id,)),)))
+
+    def _all(self, kind: Kind, where: Filter = EVERYTHING) -> Iterator[Point]:
+        after: str | None = None
+        while True:
+            page = self._store.scroll(kind, where=where, after=after)
+            yield from page.points
+            if page.next is None:
+                return
+            after = page.next

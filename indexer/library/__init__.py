@@ -1,0 +1,50 @@
+"""Pictures in: find them, read them, decode them safely.
+
+`scan` walks a library root, `read` takes the bytes of one file and identifies them, `decode`
+turns them into 8-bit sRGB pixels in the EXIF-transposed frame. A picture that cannot be used
+raises `indexer.errors.PictureError` with one of the codes in `REASONS`; anything else that
+escapes is a bug. Pillow is imported by the first `decode`, not by this package.
+"""
+
+from indexer.library.decode import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    MAX_SIDE,
+    Content,
+    Decoded,
+    decode,
+    read,
+)
+from indexer.library.paths import full_path, original, split_path, storable
+from indexer.library.scan import EXTENSIONS, Found, Problem, root_folder, scan
+
+#: What the stable failure codes of this package mean.
+REASONS = {
+    "corrupt": "the picture data is damaged, cut short, or of a variant that cannot be decoded",
+    "empty": "the file has no bytes",
+    "needs_extra": "the format needs a library that is not installed",
+    "too_large": "the file has more bytes, or the picture more pixels, than the limits allow",
+    "unreadable": "the operating system did not let it be read",
+    "unsupported_format": "the bytes are not in any of the supported picture formats",
+    "vanished": "it was there when its folder was listed, and gone when it was read",
+}
+
+__all__ = [
+    "EXTENSIONS",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "MAX_SIDE",
+    "REASONS",
+    "Content",
+    "Decoded",
+    "Found",
+    "Problem",
+    "decode",
+    "full_path",
+    "original",
+    "read",
+    "root_folder",
+    "scan",
+    "split_path",
+    "storable",
+]

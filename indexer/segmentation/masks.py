@@ -1,0 +1,102 @@
+"""Masks as COCO RLE: encoding, measuring, merging near-identical ones, nesting.
+
+The only module that imports pycocotools. Masks are boolean arrays of shape (H, W) in the frame
+of the EXIF-transposed picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco
+
+from indexer.records import Box, Region, Rle
+
+Mask = NDArray[np.bool_]
+
+
+def encode(mask: Mask) -> Rle:
+    """Return the RLE of a boolean mask of shape (H, W)."""
+    packed = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return Rle((int(mask.shape[0]), int(mask.shape[1])), packed["counts"].decode("ascii"))
+
+
+def decode(rle: Rle) -> Mask:
+    """Return the boolean mask of shape `rle.size`."""
+    return np.ascontiguousarray(coco.decode(_packed(rle)), dtype=np.bool_)
+
+
+def area(rle: Rle) -> int:
+    """Return the number of pixels in the mask."""
+    return int(coco.area(_packed(rle)))
+
+
+def tight_box(rle: Rle) -> Box:
+    """Return the tight half-open box around the mask; (0, 0, 0, 0) if it is empty."""
+    x, y, width, height = (int(value) for value in coco.toBbox(_packed(rle)))
+    return (x, y, x + width, y + height)
+
+
+def iou(rles: Sequence[Rle]) -> NDArray[np.float64]:
+    """Return the (n, n) intersections over unions of every pair of masks."""
+    return _overlap(rles, crowd=False)
+
+
+def share_inside(rles: Sequence[Rle]) -> NDArray[np.float64]:
+    """Return (n, n): entry [i, j] is the share of mask i's pixels that lie in mask j."""
+    return _overlap(rles, crowd=True)
+
+
+def merge_identical(regions: Sequence[Region], iou_thresh: float) -> list[Region]:
+    """Keep one of any group of near-identical regions, the one with the best predicted IoU.
+
+    Greedy, best first: a region goes when its mask's IoU with a kept one is at least
+    `iou_thresh`. Those kept come back in their old order.
+    """
+    if not regions:
+        return []
+    overlap = iou([region.rle for region in regions])
+    best_first = sorted(
+        range(len(regions)),
+        key=lambda i: (-regions[i].predicted_iou, -(regions[i].stability_score or 0.0), i),
+    )
+    kept: list[int] = []
+    for i in best_first:
+        if not kept or overlap[i, kept].max() < iou_thresh:
+            kept.append(i)
+    return [regions[i] for i in sorted(kept)]
+
+
+def nest(regions: Sequence[Region], containment_thresh: float) -> list[Region]:
+    """Order the regions by falling area and give each its parent and its depth.
+
+    The parent is the smallest larger region that holds at least `containment_thresh` of the
+    region's pixels, so that parents always come before their parts.
+    """
+    ordered = sorted(regions, key=lambda r: (-r.area_px, r.box, r.rle.counts))
+    if not ordered:
+        return []
+    inside = share_inside([region.rle for region in ordered])
+    depths: list[int] = []
+    nested: list[Region] = []
+    for i, region in enumerate(ordered):
+        holders = np.flatnonzero(inside[i, :i] >= containment_thresh)
+        parent = int(holders[-1]) if holders.size else None
+        depths.append(0 if parent is None else depths[parent] + 1)
+        nested.append(replace(region, parent=parent, depth=depths[i]))
+    return nested
+
+
+def _overlap(rles: Sequence[Rle], *, crowd: bool) -> NDArray[np.float64]:
+    """Return pycocotools' pairwise overlap; with `crowd` it divides by the first mask's area."""
+    if not rles:
+        return np.zeros((0, 0))
+    packed = [_packed(rle) for rle in rles]
+    return np.asarray(coco.iou(packed, packed, [int(crowd)] * len(packed)), dtype=np.float64)
+
+
+def _packed(rle: Rle) -> dict[str, object]:
+    return {"size": list(rle.size), "counts": rle.counts.encode("ascii")}

@@ -1,0 +1,185 @@
+"""One SAM 2, two ways to ask it: for everything in a picture, or for what a prompt points at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from indexer.errors import QueryError
+from indexer.profiles import MaskSettings, Sam2Profile
+from indexer.records import Box, Region, check_box
+from indexer.segmentation import masks
+from indexer.segmentation.sam2_model import Embedded, Pixels, RawMask, Sam2Model
+
+XY = tuple[float, float]
+
+#: Version of what happens to masks after upstream: filters, merging, nesting.
+_FILTER_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """What to cut out of a picture; at least a point on it, a box, or a previous mask.
+
+    Attributes:
+        points: (x, y) pixels on the object.
+        not_points: (x, y) pixels beside it.
+        box: half-open pixel box around it.
+        previous: float32 low-resolution logits of an earlier answer, shape (1, h, w), to refine.
+    """
+
+    points: tuple[XY, ...] = ()
+    not_points: tuple[XY, ...] = ()
+    box: Box | None = None
+    previous: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.points and self.box is None and self.previous is None:
+            raise QueryError(
+                "a prompt needs a point on the object, a box, or a previous mask",
+                "points beside the object alone do not say what to cut out",
+            )
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether it is a single point, which may mean a part or the whole."""
+        count = len(self.points) + len(self.not_points)
+        return count == 1 and self.box is None and self.previous is None
+
+
+@dataclass(frozen=True, eq=False)
+class Prompted:
+    """The answer to a prompt.
+
+    Attributes:
+        mask: bool, shape (H, W), in the picture's frame; may be empty.
+        predicted_iou: the model's estimate of the mask's quality, about 0 to 1.
+        logits: float32, shape (1, h, w), to pass on as `Prompt.previous`.
+    """
+
+    mask: NDArray[np.bool_]
+    predicted_iou: float
+    logits: NDArray[np.float32]
+
+    def region(self, prompt: Prompt) -> Region | None:
+        """Return the mask as a region, or None if it is empty."""
+        if not self.mask.any():
+            return None
+        rle = masks.encode(self.mask)
+        point = prompt.points[0] if prompt.is_ambiguous else None
+        return Region(
+            rle, masks.tight_box(rle), masks.area(rle), self.predicted_iou, None, point=point
+        )
+
+
+class Segmenter:
+    """Cuts pictures into regions with SAM 2."""
+
+    def __init__(self, profile: Sam2Profile, settings: MaskSettings, device: torch.device) -> None:
+        """Load the model.
+
+        Raises:
+            ModelError: the configuration or the weights cannot be used.
+            WeightsUnavailable: the weights are not to be had.
+        """
+        self._model = Sam2Model(profile, device)
+        self._settings = settings
+
+    def recipe(self) -> Mapping[str, object]:
+        """Return everything that decides which segments a picture has, as plain data."""
+        settings = asdict(self._settings)
+        del settings["points_per_batch"]  # how fast, not what
+        return {
+            "model": self._model.name,
+            "weights": self._model.fingerprint,
+            "generator": f"sam2 1.1.0, filters {_FILTER_VERSION}",
+            **settings,
+        }
+
+    def automatic(self, pixels: Pixels) -> list[Region]:
+        """Cut a uint8 RGB picture of shape (H, W, 3) into regions.
+
+        Returns:
+            The regions by falling area, nested: parents before their parts. May be empty.
+        """
+        regions = [
+            region
+            for raw in self._model.automatic(pixels, self._settings)
+            if (region := self._accept(raw)) is not None
+        ]
+        if self._settings.merge_iou_thresh is not None:
+            regions = masks.merge_identical(regions, self._settings.merge_iou_thresh)
+        return masks.nest(regions, self._settings.containment_thresh)
+
+    def embed(self, pixels: Pixels) -> Embedded:
+        """Compute a picture's image embedding once, for any number of prompts."""
+        return self._model.embed(pixels)
+
+    def prompt(self, embedded: Embedded, prompt: Prompt) -> Prompted:
+        """Cut out what the prompt points at.
+
+        A single point may mean a part or the whole: the best of three masks by predicted IoU.
+        Several points, a box or a previous mask: one mask.
+
+        Raises:
+            QueryError: a point or the box lies outside the picture, or the previous mask has
+                another size than this model's.
+        """
+        _check_inside(prompt, embedded.size)
+        points = (*prompt.points, *prompt.not_points)
+        labels = (1,) * len(prompt.points) + (0,) * len(prompt.not_points)
+        self._check_previous(prompt.previous)
+        found, scores, logits = self._model.predict(
+            embedded,
+            np.asarray(points, dtype=np.float32) if points else None,
+            np.asarray(labels, dtype=np.int32) if points else None,
+            prompt.box,
+            prompt.previous,
+            multimask_output=prompt.is_ambiguous,
+        )
+        best = int(scores.argmax())
+        return Prompted(found[best], float(scores[best]), logits[best : best + 1])
+
+    def _accept(self, raw: RawMask) -> Region | None:
+        """Return the mask as a region, or None if it is empty or of the wrong size."""
+        area = masks.area(raw.rle)
+        height, width = raw.rle.size
+        share = area / (height * width)
+        settings = self._settings
+        if area == 0 or not settings.min_area_fraction <= share <= settings.max_area_fraction:
+            return None
+        return Region(
+            raw.rle,
+            masks.tight_box(raw.rle),
+            area,
+            raw.predicted_iou,
+            raw.stability_score,
+            point=raw.point,
+        )
+
+    def _check_previous(self, previous: NDArray[np.float32] | None) -> None:
+        side = self._model.image_size // 4
+        if previous is not None and previous.shape != (1, side, side):
+            raise QueryError(
+                f"a previous mask must have shape (1, {side}, {side}), not {previous.shape}",
+                "pass on the `logits` of an earlier answer from the same model",
+            )
+
+
+def _check_inside(prompt: Prompt, size: tuple[int, int]) -> None:
+    height, width = size
+    for x, y in (*prompt.points, *prompt.not_points):
+        if not (0 <= x < width and 0 <= y < height):
+            raise QueryError(
+                f"the point {x:g},{y:g} lies outside the picture of {width}×{height} pixels",
+                "points are x,y in pixels from the top left corner",
+            )
+    if prompt.box is not None:
+        try:
+            check_box(prompt.box, width, height)
+        except ValueError as error:
+            raise QueryError(str(error), "a box is x0,y0,x1,y1 in pixels, x0 < x1") from error

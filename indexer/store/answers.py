@@ -1,0 +1,136 @@
+"""What all engines do alike before they ask their vendor, and after it answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from indexer.errors import StoreDamaged, StoreError
+from indexer.store.base import (
+    EVERYTHING,
+    KINDS,
+    VECTOR_KINDS,
+    Filter,
+    HasId,
+    Kind,
+    Page,
+    Point,
+    ScoredPoint,
+    Store,
+    Vector,
+)
+
+#: Scores are rounded to this many decimals: engines sum float32 in different orders, and equal
+#: vectors must score equal to be ordered by id.
+_DECIMALS = 6
+#: How far the norm of a stored vector may be from 1, as `indexer.records` has it.
+_NORM_TOLERANCE = 1e-3
+
+
+def check_points(kind: Kind, points: Sequence[Point], dim: int) -> None:
+    """Raise `StoreError` unless every vector fits: shape (dim,), length 1, on the right kind."""
+    vectors = [(point.id, point.vector) for point in points if point.vector is not None]
+    for point, vector in vectors:
+        if kind not in VECTOR_KINDS:
+            raise StoreError(f"{kind} have no vectors, but {point} has one")
+        if vector.shape != (dim,):
+            raise StoreError(f"vector of {point} has shape {vector.shape}, the index ({dim},)")
+    for (point, _), norm in zip(vectors, _norms([v for _, v in vectors]), strict=True):
+        if not abs(norm - 1) <= _NORM_TOLERANCE:
+            raise StoreError(f"vector of {point} has norm {norm:.4f}, not 1")
+
+
+def check_not_everything(where: Filter) -> None:
+    """Raise `StoreError` for the empty filter: no caller means to delete everything."""
+    if where == EVERYTHING:
+        raise StoreError("refused to delete every record", "give a condition")
+
+
+def check_query(kind: Kind, vector: Vector, dim: int) -> None:
+    """Raise `StoreError` unless `vector` can be compared with the vectors of this kind."""
+    if kind not in VECTOR_KINDS:
+        raise StoreError(f"{kind} have no vectors to search")
+    if vector.shape != (dim,) or not np.isfinite(vector).all():
+        raise StoreError(f"a query needs {dim} finite numbers, not shape {vector.shape}")
+
+
+def best(fetch: Callable[[int], list[ScoredPoint]], limit: int, offset: int) -> list[ScoredPoint]:
+    """Return the hits from `offset` to `offset + limit`, by falling score, equal scores by id.
+
+    Args:
+        fetch: returns the given number of hits with the highest scores, or all there are.
+        limit: at least 0.
+        offset: at least 0.
+
+    Engines cut through hits of equal score as they please, so one hit more than needed is
+    fetched, and more as long as the last one still scores like the last one needed.
+    """
+    if limit < 0 or offset < 0:
+        raise StoreError(f"limit {limit} and offset {offset} must not be negative")
+    wanted = offset + limit
+    asked = wanted + 1
+    while limit:
+        hits = [ScoredPoint(h.id, round(h.score, _DECIMALS), h.payload) for h in fetch(asked)]
+        hits.sort(key=lambda hit: (-hit.score, hit.id))
+        if len(hits) < asked or hits[wanted - 1].score > hits[-1].score:
+            return hits[offset:wanted]
+        asked *= 2
+    return []
+
+
+def recommendation(
+    store: Store, kind: Kind, positives: Sequence[str], negatives: Sequence[str], where: Filter
+) -> tuple[Vector, Filter]:
+    """Return the query vector for `Store.recommend`, and `where` without the examples.
+
+    Raises:
+        StoreError: an example is absent or has no vector, or the examples cancel each other out.
+    """
+    if not positives:
+        raise StoreError("a recommendation needs at least one positive example")
+    wanted = tuple(dict.fromkeys([*positives, *negatives]))
+    vectors = {
+        point.id: point.vector
+        for point in store.get(kind, wanted, vectors=True)
+        if point.vector is not None
+    }
+    absent = [example for example in wanted if example not in vectors]
+    if absent:
+        raise StoreError(f"no {kind} with a vector under {', '.join(absent)}")
+    query = np.mean([vectors[example] for example in positives], axis=0)
+    if negatives:
+        query = 2 * query - np.mean([vectors[example] for example in negatives], axis=0)
+    if not np.linalg.norm(query) > _NORM_TOLERANCE:
+        raise StoreError("the examples cancel each other out", "leave one of them away")
+    others = Filter(where.must, (*where.must_not, HasId(wanted)))
+    return query.astype(np.float32), others
+
+
+def verify(store: Store) -> None:
+    """Raise `StoreDamaged` unless counts agree with what is there and vectors have length 1."""
+    for kind in KINDS:
+        before = store.count(kind, EVERYTHING)
+        there = 0
+        for page in _pages(store, kind):
+            there += len(page.points)
+            stored = [(p.id, p.vector) for p in page.points if p.vector is not None]
+            for (point, _), norm in zip(stored, _norms([v for _, v in stored]), strict=True):
+                if not abs(norm - 1) <= _NORM_TOLERANCE:
+                    raise StoreDamaged(f"{kind}: the stored vector of {point} has norm {norm:.4f}")
+        # Others may write meanwhile, so the number found may lie between the two counts.
+        counts = sorted((before, store.count(kind, EVERYTHING)))
+        if not counts[0] <= there <= counts[1]:
+            raise StoreDamaged(f"{kind}: {counts[1]} are counted, {there} can be read")
+
+
+def _pages(store: Store, kind: Kind) -> Iterator[Page]:
+    page = store.scroll(kind, vectors=kind in VECTOR_KINDS)
+    yield page
+    while page.next is not None:
+        page = store.scroll(kind, vectors=kind in VECTOR_KINDS, after=page.next)
+        yield page
+
+
+def _norms(vectors: Sequence[Vector]) -> list[float]:
+    return [float(norm) for norm in np.linalg.norm(np.stack(vectors), axis=1)] if vectors else []

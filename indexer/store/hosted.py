@@ -1,0 +1,222 @@
+"""The embedded engine as other processes see it: every call goes to the folder's host process.
+
+The first client starts the host (`host`), the last one to go ends it. When the host dies, the
+call that notices raises and is not repeated, for it may have been done or not; all writes of
+this project may be repeated safely, and the next call starts a new host, which finds everything
+that was written.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import wraps
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client, Connection
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+from indexer.errors import StoreError, StoreFull, StoreUnavailable
+from indexer.store import layout, wire
+from indexer.store.base import Store
+
+#: How long to wait for a host that neither answers nor ends.
+PATIENCE_S = 30.0
+
+_POLL_S = 0.02
+#: Edge grows its files by steps of up to this size; less free space than that is a full disk.
+_FULL_BELOW_BYTES = 32 * 2**20
+_LOG_TAIL_CHARS = 500
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _by_host(
+    method: Callable[Concatenate[Any, _P], _R],
+) -> Callable[Concatenate[HostedStore, _P], _R]:
+    """Give a method of `Store` a body that lets the host do the work."""
+
+    @wraps(method)
+    def call(self: HostedStore, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        return cast("_R", self._ask(method.__name__, args, kwargs))
+
+    return call
+
+
+class HostedStore:
+    """A `Store` in a folder of this machine, shared with other processes of the same user.
+
+    Safe to use from many threads: each call in progress has a connection of its own. While the
+    host runs `optimise`, other calls wait.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Connect to the host of `folder`, starting it if need be; makes the folder.
+
+        Raises:
+            StoreUnavailable: the host does not start or does not answer.
+        """
+        self._folder = folder.resolve()
+        self._lock = threading.Lock()
+        self._idle: list[Connection[Any, Any]] = []
+        self._closed = False
+        self._give_back(_connect(self._folder))
+
+    create = _by_host(Store.create)
+    recipe = _by_host(Store.recipe)
+    upsert = _by_host(Store.upsert)
+    delete = _by_host(Store.delete)
+    set_payload = _by_host(Store.set_payload)
+    get = _by_host(Store.get)
+    search = _by_host(Store.search)
+    recommend = _by_host(Store.recommend)
+    scroll = _by_host(Store.scroll)
+    count = _by_host(Store.count)
+    facet = _by_host(Store.facet)
+    optimise = _by_host(Store.optimise)
+    flush = _by_host(Store.flush)
+    check = _by_host(Store.check)
+    size_bytes = _by_host(Store.size_bytes)
+
+    def close(self) -> None:
+        """See `Store.close`; calls in progress in other threads may still finish."""
+        with self._lock:
+            self._closed = True
+        self._hang_up()
+
+    def _ask(self, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> object:
+        connection = self._take()
+        try:
+            connection.send((method, args, kwargs))
+            done, answer = connection.recv()
+        except (OSError, EOFError) as error:
+            connection.close()
+            self._hang_up()
+            raise _death(self._folder, method) from error
+        except BaseException:
+            connection.close()  # an answer may still be under way, and would meet another call
+            raise
+        self._give_back(connection)
+        if isinstance(answer, Exception) and not done:
+            raise answer
+        return cast("object", answer)
+
+    def _take(self) -> Connection[Any, Any]:
+        with self._lock:
+            if self._closed:
+                raise StoreError(f"the index {self._folder} was closed", "open it again")
+            if self._idle:
+                return self._idle.pop()
+        return _connect(self._folder)
+
+    def _give_back(self, connection: Connection[Any, Any]) -> None:
+        with self._lock:
+            if not self._closed:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _hang_up(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+
+def _connect(folder: Path) -> Connection[Any, Any]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _connect_or_start(folder)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"cannot use the index folder {folder}: {error.strerror}",
+            "it must be a writable folder of this user",
+        ) from error
+
+
+def _connect_or_start(folder: Path) -> Connection[Any, Any]:
+    deadline = time.monotonic() + PATIENCE_S
+    started: subprocess.Popen[bytes] | None = None
+    while time.monotonic() < deadline:
+        connection = _try_to_connect(folder)
+        if connection is not None:
+            return connection
+        if started is not None and started.returncode is not None:
+            raise _refusal(folder, f"ended at once, exit status {started.returncode}")
+        if started is None:
+            started = _try_to_start(folder)
+        time.sleep(_POLL_S)
+    raise _refusal(folder, f"did not answer for {PATIENCE_S:.0f} s")
+
+
+def _try_to_connect(folder: Path) -> Connection[Any, Any] | None:
+    contact = wire.find(folder)
+    if contact is None:
+        return None
+    try:
+        connection = Client(contact.address, family="AF_UNIX", authkey=contact.key)
+    except (FileNotFoundError, ConnectionError, EOFError, AuthenticationError):
+        return None  # it is ending, or has ended
+    try:
+        protocol = connection.recv()
+    except (ConnectionError, EOFError):
+        connection.close()
+        return None
+    if protocol != wire.PROTOCOL:
+        connection.close()
+        raise StoreUnavailable(
+            f"the host process {contact.pid} of {folder} belongs to another version of segsearch",
+            "end the programs that use the index, then run the command again",
+        )
+    return connection
+
+
+def _try_to_start(folder: Path) -> subprocess.Popen[bytes] | None:
+    lock = wire.take_lock(folder)
+    if lock is None:
+        return None
+    try:
+        with (folder / layout.LOG_FILE).open("ab") as log:
+            # In a session of its own, so that Ctrl-C in this terminal does not end it for others.
+            host = subprocess.Popen(  # noqa: S603 - our own module, by this very interpreter
+                [sys.executable, "-P", "-m", "indexer.store.host", str(folder), str(lock)],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                pass_fds=(lock,),
+                start_new_session=True,
+            )
+    finally:
+        os.close(lock)
+    threading.Thread(target=host.wait, name="host-reaper", daemon=True).start()
+    return host
+
+
+def _refusal(folder: Path, what: str) -> StoreUnavailable:
+    log = folder / layout.LOG_FILE
+    said = log.read_text("utf-8", "replace").strip()[-_LOG_TAIL_CHARS:] if log.exists() else ""
+    return StoreUnavailable(
+        f"the host process of the index {folder} {what}: {said or 'it said nothing'}",
+        f"see {log}, and end other programs that use the index",
+    )
+
+
+def _death(folder: Path, method: str) -> StoreError:
+    free = shutil.disk_usage(folder).free
+    if free < _FULL_BELOW_BYTES:
+        return StoreFull(
+            f"the disk under the index {folder} is full ({free >> 20} MiB free); "
+            f"its host process ended during {method}",
+            "free some space and run the command again; what was written before is kept",
+        )
+    return StoreUnavailable(
+        f"the host process of the index {folder} ended during {method}",
+        f"run the command again; {folder / layout.LOG_FILE} may say why",
+    )

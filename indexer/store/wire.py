@@ -1,0 +1,67 @@
+"""How a host process and its clients find each other, and what they may say.
+
+The host holds `host.lock` as long as it lives, so whoever gets the lock knows that there is no
+host and may start one. `host.json` names the host's socket and the key that proves, in both
+directions, that the other side may read the file. On a connection the host first sends
+`PROTOCOL`; then the client sends (method, args, kwargs), and gets (True, result) or
+(False, exception) back.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexer.store import layout
+from indexer.store.base import Store
+
+#: Raised when the messages change, so that a newer client does not talk to an older host.
+PROTOCOL = 1
+
+METHODS = frozenset(name for name in vars(Store) if not name.startswith("_")) - {"close"}
+
+
+@dataclass(frozen=True)
+class Contact:
+    """Where a host listens: path of its socket, shared key, process id."""
+
+    address: str
+    key: bytes
+    pid: int
+
+
+def publish(folder: Path, contact: Contact) -> None:
+    """Tell clients where the host of `folder` is; readable by this user only."""
+    text = json.dumps({"address": contact.address, "key": contact.key.hex(), "pid": contact.pid})
+    layout.write_file(folder / layout.HOST_FILE, text, mode=0o600)
+
+
+def withdraw(folder: Path) -> None:
+    """Undo `publish`."""
+    (folder / layout.HOST_FILE).unlink(missing_ok=True)
+
+
+def find(folder: Path) -> Contact | None:
+    """Return what the last host published; None without one. Raises `OSError`."""
+    try:
+        stored = json.loads((folder / layout.HOST_FILE).read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    return Contact(stored["address"], bytes.fromhex(stored["key"]), stored["pid"])
+
+
+def take_lock(folder: Path) -> int | None:
+    """Return the descriptor of the now locked file, or None while a host lives.
+
+    The lock goes with the descriptor, also into a child process. Raises `OSError`.
+    """
+    descriptor = os.open(folder / layout.LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
