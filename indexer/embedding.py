@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 Views = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
-#: Crops in one pass: enough to fill the device, little enough to stay in memory.
-BATCH_SIZE = 64
-
 
 class Embedder:
     """A CLIP on a device.
@@ -99,8 +96,8 @@ class Embedder:
     def vectors(self, batch: Sequence[crops.Crop]) -> Vector:
         """Embed any number of crops; float32, shape (n, dim), rows of length 1."""
         parts = [
-            self._embed(batch[start : start + BATCH_SIZE])
-            for start in range(0, len(batch), BATCH_SIZE)
+            self._embed(batch[start : start + crops.BATCH_SIZE])
+            for start in range(0, len(batch), crops.BATCH_SIZE)
         ]
         if not parts:
             return np.zeros((0, self.dim), dtype=np.float32)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from indexer import library
 from indexer.errors import SegsearchError, StoreError
 from indexer.index import Index
+from indexer.pixels import as_pixels
 from indexer.profiles import Profile, load_profile, profile_data
 from indexer.recipe import Recipe, require_same
 from indexer.roots import outermost, owner
@@ -114,12 +115,12 @@ class Indexer:
         Returns:
             The regions by falling area, parents before their parts.
         """
-        return self.models().segmenter.automatic(_pixels(image))
+        return self.models().segmenter.automatic(as_pixels(image))
 
     def prompted(self, image: PIL.Image.Image | NDArray[np.uint8], prompt: Prompt) -> Region | None:
         """Cut out of one picture what a prompt points at; None if that is nothing."""
         segmenter = self.models().segmenter
-        return segmenter.prompt(segmenter.embed(_pixels(image)), prompt).region(prompt)
+        return segmenter.prompt(segmenter.embed(as_pixels(image)), prompt).region(prompt)
 
     def vectors(
         self, image: PIL.Image.Image | NDArray[np.uint8], regions: Sequence[Region]
@@ -130,7 +131,7 @@ class Indexer:
         from indexer.segmentation.masks import decode
 
         embedder = self.models().embedder
-        picture = PIL.Image.fromarray(_pixels(image))
+        picture = PIL.Image.fromarray(as_pixels(image))
         return embedder.vectors(
             [embedder.crop_segment(picture, decode(region.rle), region.box) for region in regions]
         )
@@ -216,19 +217,6 @@ class Indexer:
             **{name: version(name) for name in _PACKAGES},
         }
         return Recipe(models.embedder.vector_space(), models.segmenter.recipe(), provenance)
-
-
-def _pixels(image: PIL.Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a picture as a uint8 array of shape (H, W, 3)."""
-    import numpy as np
-
-    pixels = np.asarray(image)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:  # noqa: PLR2004
-        raise SegsearchError(
-            f"a picture must be RGB with 8 bits a channel, not {pixels.dtype} {pixels.shape}",
-            "convert it with PIL's convert('RGB'), or read it with indexer.library.decode",
-        )
-    return pixels
 
 
 @contextlib.contextmanager

@@ -13,19 +13,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL.Image
 
 from indexer import library, records
-from indexer.crops import Crop
-from indexer.embedding import BATCH_SIZE, Embedder
+from indexer.crops import BATCH_SIZE, Crop
 from indexer.errors import PictureError
 from indexer.index import Index
 from indexer.records import Failure, File, Image, Picture, Region, Segment, Vector
 from indexer.roots import owner
 from indexer.segmentation import masks
-from indexer.segmentation.segmenter import Segmenter
+
+if TYPE_CHECKING:  # these import torch, which a run with nothing new never needs
+    from indexer.embedding import Embedder
+    from indexer.segmentation.segmenter import Segmenter
 
 #: Files whose records are looked up at once.
 _LOOKUP = 256

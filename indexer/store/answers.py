@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from uuid import UUID
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from indexer.store.base import (
     Store,
     Vector,
 )
+from indexer.store.schema import INDEXES
 
 #: Scores are rounded to this many decimals: engines sum float32 in different orders, and equal
 #: vectors must score equal to be ordered by id.
@@ -28,8 +30,18 @@ _DECIMALS = 6
 _NORM_TOLERANCE = 1e-3
 
 
+def check_ids(ids: Sequence[str]) -> None:
+    """Raise `StoreError` unless all of them are UUIDs."""
+    for each in ids:
+        try:
+            UUID(each)
+        except ValueError as error:
+            raise StoreError(f"not the id of a record: {each!r}") from error
+
+
 def check_points(kind: Kind, points: Sequence[Point], dim: int) -> None:
-    """Raise `StoreError` unless every vector fits: shape (dim,), length 1, on the right kind."""
+    """Raise `StoreError` unless ids are UUIDs and vectors fit: shape (dim,), length 1, right kind."""
+    check_ids([point.id for point in points])
     vectors = [(point.id, point.vector) for point in points if point.vector is not None]
     for point, vector in vectors:
         if kind not in VECTOR_KINDS:
@@ -53,6 +65,12 @@ def check_query(kind: Kind, vector: Vector, dim: int) -> None:
         raise StoreError(f"{kind} have no vectors to search")
     if vector.shape != (dim,) or not np.isfinite(vector).all():
         raise StoreError(f"a query needs {dim} finite numbers, not shape {vector.shape}")
+
+
+def check_facet(kind: Kind, key: str) -> None:
+    """Raise `StoreError` unless the values of this field are indexed to be counted."""
+    if INDEXES[kind].get(key) not in ("keyword", "integer"):
+        raise StoreError(f"{key} of {kind} is not indexed, so its values cannot be counted")
 
 
 def best(fetch: Callable[[int], list[ScoredPoint]], limit: int, offset: int) -> list[ScoredPoint]:

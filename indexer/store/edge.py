@@ -23,7 +23,7 @@ from indexer.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from indexer.store import answers, layout
+from indexer.store import answers, layout, settings
 from indexer.store.base import (
     EVERYTHING,
     KINDS,
@@ -44,8 +44,6 @@ from indexer.store.base import (
 )
 from indexer.store.schema import INDEXES, IndexType
 
-#: Breadth of the graph search after `optimise`; shards that have no graph are searched exactly.
-_SEARCH = qe.SearchParams(hnsw_ef=128)
 _NOTHING = qe.HasIdCondition(set())
 
 _INDEX_PARAMS: dict[IndexType, qe.PayloadSchemaType | qe.KeywordIndexParams] = {
@@ -90,7 +88,7 @@ class EdgeStore:
             try:
                 for kind in KINDS:
                     self._shards[kind] = _create_shard(self._folder, kind, dim)
-                layout.write_settings(self._folder, recipe, dim)
+                layout.write_file(self._folder / layout.SETTINGS_FILE, settings.dump(recipe, dim))
             except BaseException:
                 self._close_shards()
                 raise
@@ -105,6 +103,8 @@ class EdgeStore:
     def upsert(self, kind: Kind, points: Sequence[Point]) -> None:
         """See `Store.upsert`."""
         answers.check_points(kind, points, self._dim())
+        if not points:
+            return
         with self._using(kind) as shard:
             stored = [
                 qe.Point(p.id, {} if p.vector is None else p.vector.tolist(), p.payload)
@@ -125,6 +125,7 @@ class EdgeStore:
 
     def get(self, kind: Kind, ids: Sequence[str], *, vectors: bool = False) -> list[Point]:
         """See `Store.get`."""
+        answers.check_ids(ids)
         with self._using(kind) as shard:
             found = {str(r.id): r for r in shard.retrieve(list(ids), True, vectors)}
         return [_point(found[wanted]) for wanted in ids if wanted in found]
@@ -147,7 +148,6 @@ class EdgeStore:
                 query=qe.Query.Nearest(vector.tolist()),
                 filter=_filter(where),
                 with_payload=True,
-                params=_SEARCH,
             )
             return [ScoredPoint(str(h.id), h.score, h.payload or {}) for h in shard.query(request)]
 
@@ -199,6 +199,7 @@ class EdgeStore:
         self, kind: Kind, key: str, *, where: Filter = EVERYTHING, limit: int = 100
     ) -> dict[str, int]:
         """See `Store.facet`."""
+        answers.check_facet(kind, key)
         with self._using(kind) as shard:
             request = qe.FacetRequest(key, limit=limit, exact=True, filter=_filter(where))
             hits = shard.facet(request).hits
@@ -220,7 +221,7 @@ class EdgeStore:
         """See `Store.check`; reads every record."""
         if layout.read_settings(self._folder) != self._settings:
             path = self._folder / layout.SETTINGS_FILE
-            raise StoreDamaged(f"{path} has changed since it was opened", layout.START_AFRESH)
+            raise StoreDamaged(f"{path} has changed since it was opened", settings.START_AFRESH)
         answers.verify(self)
 
     def size_bytes(self) -> int | None:
@@ -355,7 +356,7 @@ def _translated(folder: Path, *, otherwise: type[StoreError] = StoreError) -> It
         if type(error).__name__ != "PanicException":
             raise
         raise StoreDamaged(
-            f"the index {folder} cannot be read: {error}", layout.START_AFRESH
+            f"the index {folder} cannot be read: {error}", settings.START_AFRESH
         ) from error
 
 
@@ -369,4 +370,4 @@ def _error(folder: Path, message: str, otherwise: type[StoreError]) -> StoreErro
         return StoreFull(f"the disk is full under {what}", "free some space and go on")
     if "ermission denied" in message:
         return StoreError(what, "make the folder readable and writable")
-    return otherwise(what, layout.START_AFRESH if otherwise is StoreDamaged else "")
+    return otherwise(what, settings.START_AFRESH if otherwise is StoreDamaged else "")

@@ -12,31 +12,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from indexer.errors import StoreDamaged, StoreError
-from indexer.store.schema import FORMAT
+from indexer.store import settings
+from indexer.store.settings import Settings
 
 SETTINGS_FILE = "segsearch.json"
 CREATING_FILE = "segsearch.creating"
 HOST_FILE = "host.json"
 LOCK_FILE = "host.lock"
 LOG_FILE = "host.log"
-
-START_AFRESH = "restore the folder from a backup, or index the pictures again into another folder"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What `segsearch.json` holds: the recipe, and the dimension of the vectors."""
-
-    recipe: dict[str, Any]
-    dim: int
 
 
 def read_settings(folder: Path) -> Settings | None:
@@ -48,26 +35,13 @@ def read_settings(folder: Path) -> Settings | None:
     """
     path = folder / SETTINGS_FILE
     try:
-        stored = json.loads(path.read_text("utf-8"))
-        layout, settings = stored["format"], Settings(stored["recipe"], int(stored["dim"]))
+        return settings.parse(path.read_text("utf-8"), str(path))
     except FileNotFoundError:
         return None
+    except UnicodeDecodeError as error:
+        raise StoreDamaged(f"{path} is not text: {error}", settings.START_AFRESH) from error
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}", "check the path") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreDamaged(f"{path} is not a settings file: {error}", START_AFRESH) from error
-    if layout != FORMAT:
-        raise StoreError(
-            f"{folder} has layout {layout}, this segsearch reads layout {FORMAT}",
-            "use the version of segsearch that made it, or index into another folder",
-        )
-    return settings
-
-
-def write_settings(folder: Path, recipe: Mapping[str, Any], dim: int) -> None:
-    """Make `folder` an index, surviving a power cut. Raises `OSError`."""
-    stored = {"format": FORMAT, "dim": dim, "recipe": dict(recipe)}
-    write_file(folder / SETTINGS_FILE, json.dumps(stored, ensure_ascii=False, indent=2))
 
 
 def write_file(path: Path, text: str, mode: int = 0o644) -> None:

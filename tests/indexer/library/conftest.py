@@ -19,7 +19,7 @@ def encode() -> Encode:
 
     def write(image: Image.Image, form: str, **options: object) -> bytes:
         buffer = BytesIO()
-        image.save(buffer, form, **options)
+        image.copy().save(buffer, form, **options)  # saving leaves traces in the image
         return buffer.getvalue()
 
     return write

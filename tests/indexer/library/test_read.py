@@ -17,7 +17,7 @@ def test_the_bytes_and_their_hash(tmp_path: Path) -> None:
     content = read(tmp_path / "a.jpg", max_bytes=3)
     assert content.data == b"abc"
     assert content.sha256 == hashlib.sha256(b"abc").hexdigest()
-    assert "abc" not in repr(content.data and repr(content)).replace(content.sha256, "")
+    assert repr(content) == f"Content(sha256={content.sha256!r})"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_file_that_grows_while_it_is_read(
     path.write_bytes(b"12")
     before = path.stat()
     path.write_bytes(b"1234")
-    monkeypatch.setattr(os, "fstat", lambda descriptor: before)
+    monkeypatch.setattr(os, "fstat", lambda _: before)
     with pytest.raises(PictureError, match="changed") as caught:
         read(path)
     assert (caught.value.reason, caught.value.retryable) == ("unreadable", True)

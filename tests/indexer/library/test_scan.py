@@ -23,6 +23,18 @@ def paths(results: Iterable[Found | Problem]) -> list[str]:
     return [result.path for result in results]
 
 
+def watch_listings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    listed: list[str] = []
+    real = os.scandir
+
+    def watched(folder: str) -> object:
+        listed.append(folder)
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", watched)
+    return listed
+
+
 def test_what_is_found(tmp_path: Path) -> None:
     put(tmp_path, "a/b/deep.jpg")
     os.utime(tmp_path / "a/b/deep.jpg", ns=(1, 1_600_000_000_123_456_789))
@@ -87,9 +99,7 @@ def test_exclude(tmp_path: Path, pattern: str, left: list[str]) -> None:
 
 def test_an_excluded_folder_is_not_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, "a/1.jpg", "big/2.jpg")
-    listed = []
-    real = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda folder: listed.append(folder) or real(folder))
+    listed = watch_listings(monkeypatch)
     assert paths(scan(tmp_path, exclude=["big"])) == ["a/1.jpg"]
     assert listed == [str(tmp_path), str(tmp_path / "a")]
 
@@ -183,20 +193,21 @@ def test_what_vanishes_during_the_scan_is_a_problem(tmp_path: Path) -> None:
 
 
 def test_folders_deeper_than_python_can_call(tmp_path: Path) -> None:
-    deep = tmp_path.joinpath(*["d"] * 1500)
-    here = tmp_path
-    for _ in range(1500):
-        here = here / "d"
-        here.mkdir()
-    put(deep, "bottom.jpg")
-    assert paths(scan(tmp_path)) == ["d/" * 1500 + "bottom.jpg"]
+    bottom = tmp_path.joinpath(*["d"] * 1500)
+    for depth in range(1500):
+        tmp_path.joinpath(*["d"] * (depth + 1)).mkdir()
+    put(bottom, "bottom.jpg")
+    found = paths(scan(tmp_path))
+    # pytest's own clean-up would recurse
+    (bottom / "bottom.jpg").unlink()
+    for depth in range(1500, 0, -1):
+        tmp_path.joinpath(*["d"] * depth).rmdir()
+    assert found == ["d/" * 1500 + "bottom.jpg"]
 
 
 def test_the_scan_is_lazy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, "a/1.jpg", "b/2.jpg")
-    listed = []
-    real = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda folder: listed.append(folder) or real(folder))
+    listed = watch_listings(monkeypatch)
     assert paths([next(scan(tmp_path))]) == ["a/1.jpg"]
     assert listed == [str(tmp_path), str(tmp_path / "a")]
 

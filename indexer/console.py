@@ -1,0 +1,130 @@
+"""The edge between the commands and the terminal: output, errors, exit codes.
+
+Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage,
+3 done but some files failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from indexer.errors import SegsearchError
+
+EXIT_FAILED = 1
+EXIT_SOME_FAILED = 3
+EXIT_INTERRUPTED = 130
+EPILOG = "With --debug, errors come with a traceback."
+
+
+class Format(StrEnum):
+    """How data is written to stdout."""
+
+    table = "table"
+    json = "json"
+    jsonl = "jsonl"
+
+
+def default_index() -> str:
+    """Return the index in the user's data folder."""
+    from platformdirs import user_data_path
+
+    return str(user_data_path("segsearch") / "index")
+
+
+IndexOption = Annotated[
+    str,
+    typer.Option(
+        "--index",
+        envvar="SEGSEARCH_INDEX",
+        default_factory=default_index,
+        show_default="in your data folder",
+        metavar="FOLDER|URL",
+        help="The index: a folder, or http(s)://host:port/name of a Qdrant server.",
+    ),
+]
+DeviceOption = Annotated[
+    str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where the models run.")
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print the results.")]
+
+
+def say(text: str) -> None:
+    """Write a line to stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def write(text: str) -> None:
+    """Write a line of data to stdout; what the terminal cannot show is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def write_rows(
+    rows: Sequence[Mapping[str, Any]], output: Format, columns: Mapping[str, str]
+) -> None:
+    """Write records as JSON (whole), JSON lines (whole), or a table of some columns.
+
+    Args:
+        rows: plain data.
+        output: which of them.
+        columns: heading → key of the row, for the table.
+    """
+    if output is Format.json:
+        write(json.dumps(rows, indent=2))
+    elif output is Format.jsonl:
+        for row in rows:
+            write(json.dumps(row))
+    else:
+        _write_table([[_cell(row[key]) for key in columns.values()] for row in rows], list(columns))
+
+
+def run(app: typer.Typer) -> None:
+    """Run a command line: errors of ours become a message and an exit code."""
+    debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        app()
+    except SegsearchError as error:
+        if debug:
+            raise
+        say(f"error: {error.message}")
+        if error.hint:
+            say(f"  → {error.hint}")
+        sys.exit(EXIT_FAILED)
+    except BrokenPipeError:
+        # the reader of stdout (head, less) is gone: nothing is left to say, not even at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILED)
+
+
+def readable(path: str | Path) -> str:
+    """Return a path as text that can be printed and put into JSON, whatever bytes it has."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ",".join(str(item) for item in value)
+    return "" if value is None else str(value)
+
+
+def _write_table(rows: Iterable[Sequence[str]], headings: Sequence[str]) -> None:
+    lines = [headings, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(headings))]
+    for line in lines:
+        write(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        )

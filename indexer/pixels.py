@@ -1,0 +1,30 @@
+"""Pictures that callers hand over, as the arrays that the models take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.errors import SegsearchError
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+_CHANNELS = 3
+
+
+def as_pixels(image: PIL.Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an RGB picture as a uint8 array of shape (H, W, 3).
+
+    Raises:
+        SegsearchError: it is not RGB with 8 bits a channel.
+    """
+    pixels = np.asarray(image)
+    if pixels.dtype != np.uint8 or pixels.ndim != _CHANNELS or pixels.shape[2] != _CHANNELS:
+        raise SegsearchError(
+            f"a picture must be RGB with 8 bits a channel, not {pixels.dtype} {pixels.shape}",
+            "convert it with PIL's convert('RGB'), or read it with indexer.library.decode",
+        )
+    return pixels

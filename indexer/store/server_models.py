@@ -1,0 +1,71 @@
+"""Between our records and qdrant-client's; with `server` the only user of that package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from qdrant_client import models
+
+from indexer.store.base import AnyOf, Condition, Filter, HasId, Match, Point, Prefix, Range
+from indexer.store.schema import IndexType
+
+_NOTHING = models.HasIdCondition(has_id=[])
+
+#: How each type of payload index is asked for.
+INDEX_PARAMS: dict[IndexType, models.PayloadSchemaType | models.KeywordIndexParams] = {
+    "keyword": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, prefix=True),
+    "uuid": models.PayloadSchemaType.UUID,
+    "integer": models.PayloadSchemaType.INTEGER,
+    "float": models.PayloadSchemaType.FLOAT,
+    "bool": models.PayloadSchemaType.BOOL,
+    "datetime": models.PayloadSchemaType.DATETIME,
+    "geo": models.PayloadSchemaType.GEO,
+}
+
+
+def point_from(record: models.Record) -> Point:
+    """Return a record of the server as ours."""
+    vector = np.asarray(record.vector, np.float32) if isinstance(record.vector, list) else None
+    return Point(str(record.id), record.payload or {}, vector)
+
+
+def filter_from(where: Filter) -> models.Filter:
+    """Return our filter as the server's. Raises `ValueError` for what is not a date."""
+    return models.Filter(
+        must=[_condition(condition) for condition in where.must],
+        must_not=[_condition(condition) for condition in where.must_not],
+    )
+
+
+def _condition(condition: Condition) -> models.Condition:
+    match condition:
+        case Match(field, values):
+            return _match(field, values)
+        case Prefix(field, value):
+            return models.FieldCondition(key=field, match=models.MatchPrefix(prefix=value))
+        case Range(field, gte, lte):
+            return models.FieldCondition(key=field, range=_range(gte, lte))
+        case HasId(ids):
+            return models.HasIdCondition(has_id=list(ids))
+        case AnyOf(conditions):
+            return models.Filter(should=[_condition(each) for each in conditions] or [_NOTHING])
+
+
+def _range(gte: float | str | None, lte: float | str | None) -> models.RangeInterface:
+    if isinstance(gte, str) or isinstance(lte, str):
+        return models.DatetimeRange.model_validate({"gte": gte, "lte": lte})
+    return models.Range(gte=gte, lte=lte)
+
+
+def _match(field: str, values: Sequence[str | int | bool]) -> models.Filter:
+    words = [value for value in values if isinstance(value, str)]
+    numbers = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
+    flags = [value for value in values if isinstance(value, bool)]
+    matches: list[models.Match] = [models.MatchValue(value=flag) for flag in flags]
+    if words:
+        matches.append(models.MatchAny(any=words))
+    if numbers:
+        matches.append(models.MatchAny(any=numbers))
+    ways = [models.FieldCondition(key=field, match=match) for match in matches]
+    return models.Filter(should=[*ways] or [_NOTHING])

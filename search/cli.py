@@ -1,0 +1,286 @@
+"""The `search` commands, and `segsearch`, which has all of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from indexer import cli as indexer_cli
+from indexer import console
+from indexer.console import DeviceOption, Format, FormatOption, IndexOption
+from indexer.errors import PictureError, QueryError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from indexer.records import Box
+    from indexer.segmentation.segmenter import Prompt
+    from search.filters import Filters
+    from search.hits import Hit
+
+XY = tuple[float, float]
+By = Literal["segment", "image"]
+
+_COLUMNS = {
+    "score": "score",
+    "path": "path",
+    "box": "box",
+    "area": "area_fraction",
+    "iou": "predicted_iou",
+    "stability": "stability_score",
+    "segment": "segment_id",
+}
+_IMAGE_COLUMNS = {"score": "score", "path": "path", "segments": "n_segments", "image": "image_id"}
+
+
+def _numbers(text: str, names: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != len(names.split(",")):
+        raise typer.BadParameter(f"{text!r} is not of the form {names}, in pixels")
+    return numbers
+
+
+def _point(text: str) -> XY:
+    x, y = _numbers(text, "x,y")
+    return x, y
+
+
+def _box(text: str) -> Box:
+    x0, y0, x1, y1 = (round(number) for number in _numbers(text, "x0,y0,x1,y1"))
+    return x0, y0, x1, y1
+
+
+LimitOption = Annotated[int, typer.Option("-k", "--limit", min=1, help="Number of hits at most.")]
+OffsetOption = Annotated[int, typer.Option(min=0, help="Hits to leave out at the top.")]
+SaveOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="Write each hit as its picture with the mask, and index.html."
+    ),
+]
+ByOption = Annotated[By, typer.Option(help="Rank objects, or whole pictures.")]
+PathOption = Annotated[
+    Path | None, typer.Option(metavar="PREFIX", help="Only pictures at or below this path.")
+]
+MinAreaOption = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Least share of the picture covered.")
+]
+MaxAreaOption = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Largest share of the picture covered.")
+]
+SinceOption = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day the picture was taken.")
+]
+UntilOption = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day the picture was taken.")
+]
+
+search = typer.Typer(
+    help="Find objects in an index.",
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    epilog=console.EPILOG,
+)
+
+
+@search.command()
+def text(
+    words: Annotated[str, typer.Argument(help="What to look for.")],
+    *,
+    index_: IndexOption,
+    limit: LimitOption = 20,
+    offset: OffsetOption = 0,
+    by: ByOption = "segment",
+    path: PathOption = None,
+    min_area: MinAreaOption = None,
+    max_area: MaxAreaOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    output: FormatOption = Format.table,
+    save: SaveOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Find what a text describes.
+
+    \b
+    Examples:
+      search text "red mug" --index ./idx
+      search text "red mug" --index ./idx -k 5 --format json
+      search text "kitchen" --index ./idx --by image
+      search text "red mug" --index ./idx --min-area 0.01 --save ./out
+    """
+    from search.engine import Searcher
+
+    filters = _filters(path, min_area, max_area, since, until)
+    with Searcher(index_, device) as searcher:
+        hits = searcher.text(words, limit=limit, offset=offset, filters=filters, by=by)
+    _show(hits, output, save, words, by)
+
+
+@search.command()
+def image(
+    picture: Annotated[Path, typer.Argument(help="The query picture.")],
+    *,
+    index_: IndexOption,
+    box: Annotated[
+        str | None,
+        typer.Option(metavar="X0,Y0,X1,Y1", help="The object lies in this box (pixels)."),
+    ] = None,
+    point: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y", help="A pixel on the object; repeatable.")
+    ] = None,
+    not_point: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y", help="A pixel beside it; repeatable.")
+    ] = None,
+    limit: LimitOption = 20,
+    offset: OffsetOption = 0,
+    by: ByOption = "segment",
+    path: PathOption = None,
+    min_area: MinAreaOption = None,
+    max_area: MaxAreaOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    output: FormatOption = Format.table,
+    save: SaveOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Find what looks like a picture, or like one object in it.
+
+    \b
+    Examples:
+      search image q.jpg --index ./idx
+      search image q.jpg --index ./idx --box 100,80,300,260
+      search image q.jpg --index ./idx --point 120,200 --not-point 300,40
+      search image q.jpg --index ./idx --by image -k 5
+    """
+    from search.engine import Searcher
+
+    prompt = _prompt(box, point or [], not_point or [])
+    filters = _filters(path, min_area, max_area, since, until)
+    pixels = _read(picture)
+    with Searcher(index_, device) as searcher:
+        hits = searcher.image(pixels, prompt, limit=limit, offset=offset, filters=filters, by=by)
+    _show(hits, output, save, picture.name, by)
+
+
+@search.command()
+def segment(
+    segment_ids: Annotated[list[str], typer.Argument(metavar="SEGMENT_ID...")],
+    *,
+    index_: IndexOption,
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option("--not", metavar="SEGMENT_ID", help="A segment to be unlike; repeatable."),
+    ] = None,
+    limit: LimitOption = 20,
+    offset: OffsetOption = 0,
+    path: PathOption = None,
+    min_area: MinAreaOption = None,
+    max_area: MaxAreaOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    output: FormatOption = Format.table,
+    save: SaveOption = None,
+) -> None:
+    """Find what looks like segments of the index, as other searches have shown them.
+
+    \b
+    Examples:
+      search segment SEGMENT_ID --index ./idx
+      search segment SEGMENT_ID --index ./idx --not OTHER_SEGMENT_ID
+    """
+    from search.engine import Searcher
+
+    filters = _filters(path, min_area, max_area, since, until)
+    with Searcher(index_) as searcher:
+        hits = searcher.segment(
+            *segment_ids,
+            negatives=tuple(unlike or ()),
+            limit=limit,
+            offset=offset,
+            filters=filters,
+        )
+    _show(hits, output, save, f"like {segment_ids[0]}", "segment")
+
+
+def _filters(
+    path: Path | None,
+    min_area: float | None,
+    max_area: float | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> Filters:
+    from search.filters import Filters
+
+    return Filters(
+        path,
+        min_area,
+        max_area,
+        None if since is None else since.date(),
+        None if until is None else until.date(),
+    )
+
+
+def _prompt(box: str | None, points: list[str], not_points: list[str]) -> Prompt | None:
+    if box is None and not points and not not_points:
+        return None
+    corners = None if box is None else _box(box)
+    on, beside = tuple(map(_point, points)), tuple(map(_point, not_points))
+    from indexer.segmentation.segmenter import Prompt
+
+    return Prompt(on, beside, corners)
+
+
+def _read(picture: Path) -> NDArray[np.uint8]:
+    from indexer import library
+
+    try:
+        return library.decode(library.read(picture)).pixels
+    except PictureError as error:
+        raise QueryError(f"{picture} cannot be used: {error.message}") from error
+
+
+def _show(hits: list[Hit], output: Format, save: Path | None, title: str, by: By) -> None:
+    columns = _COLUMNS if by == "segment" else _IMAGE_COLUMNS
+    console.write_rows([hit.to_plain() for hit in hits], output, columns)
+    if save is not None:
+        from search.render import save_hits
+
+        for drawn in save_hits(hits, save, title):
+            if drawn.file is None:
+                console.say(f"not drawn: {console.readable(drawn.hit.path)}: {drawn.why}")
+        console.say(f"open {save / 'index.html'}")
+
+
+def segsearch() -> typer.Typer:
+    """Return the command line with all commands."""
+    app = typer.Typer(
+        help="Find objects, not just photos.",
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        epilog=console.EPILOG,
+    )
+    app.command()(indexer_cli.index)
+    app.command()(indexer_cli.status)
+    app.add_typer(search, name="search")
+    return app
+
+
+def search_main() -> None:
+    """Run the `search` command."""
+    console.run(search)
+
+
+def main() -> None:
+    """Run the `segsearch` command."""
+    console.run(segsearch())

@@ -1,0 +1,67 @@
+"""What hits are narrowed to, as the user says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from pathlib import Path
+
+from indexer.errors import QueryError
+from indexer.roots import prefixes
+from indexer.store.base import AnyOf, Condition, Filter, Prefix, Range
+from indexer.store.points import time_text
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Conditions that all hits fulfil; None is no condition.
+
+    Attributes:
+        path: file or folder that the picture is, or lies in (with everything below).
+        min_area: least share of the picture that the segment covers, 0 to 1.
+        max_area: largest share, likewise.
+        since: first day on which the picture was taken, in the camera's local time.
+        until: last day, likewise.
+    """
+
+    path: Path | None = None
+    min_area: float | None = None
+    max_area: float | None = None
+    since: date | None = None
+    until: date | None = None
+
+    def to_store(self, roots: dict[str, Path]) -> Filter:
+        """Return the filter in the store's terms.
+
+        Args:
+            roots: the library roots of the index, id → absolute path.
+
+        Raises:
+            QueryError: the path lies in no root, or a range is empty.
+        """
+        must: list[Condition] = []
+        if self.path is not None:
+            must.append(_below(self.path, roots))
+        if self.min_area is not None or self.max_area is not None:
+            _check_order(self.min_area, self.max_area, "area")
+            must.append(Range("area_fraction", gte=self.min_area, lte=self.max_area))
+        if self.since is not None or self.until is not None:
+            _check_order(self.since, self.until, "date")
+            first = None if self.since is None else datetime.combine(self.since, time.min)
+            last = None if self.until is None else datetime.combine(self.until, time.max)
+            must.append(Range("taken_at", gte=time_text(first), lte=time_text(last)))
+        return Filter(tuple(must))
+
+
+def _below(path: Path, roots: dict[str, Path]) -> Condition:
+    absolute = path.expanduser().resolve()
+    found = prefixes(absolute, roots)
+    if not found:
+        known = ", ".join(str(root) for root in roots.values())
+        raise QueryError(f"{absolute} lies outside the library", f"its folders are: {known}")
+    return AnyOf(tuple(Prefix("paths", prefix) for prefix in found))
+
+
+def _check_order(low: float | date | None, high: float | date | None, what: str) -> None:
+    if low is not None and high is not None and low > high:  # type: ignore[operator]
+        raise QueryError(f"the {what} range from {low} to {high} is empty", "swap its ends")

@@ -1,0 +1,70 @@
+"""What a search returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from indexer.records import Image, Segment
+from indexer.store.points import time_text
+
+
+@dataclass(frozen=True, eq=False)
+class Hit:
+    """One search result.
+
+    Attributes:
+        score: cosine of its vector with the query's, -1 to 1.
+        image: the picture it is, or lies in.
+        segment: what was found in it; None where whole pictures were searched.
+        paths: absolute paths of the files with this picture.
+    """
+
+    score: float
+    image: Image
+    segment: Segment | None
+    paths: tuple[Path, ...]
+
+    @property
+    def path(self) -> Path:
+        """The first of the files with this picture."""
+        return self.paths[0]
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the hit as plain data, for JSON; see docs/formats.md."""
+        picture = self.image.picture
+        plain: dict[str, Any] = {
+            "segment_id": None,
+            "image_id": self.image.id,
+            "path": _text(self.path),
+            "paths": [_text(path) for path in self.paths],
+            "score": self.score,
+            "width": picture.width,
+            "height": picture.height,
+            "format": picture.format,
+            "taken_at": time_text(picture.taken_at),
+            "camera": picture.camera,
+            "gps": picture.gps,
+            "n_segments": self.image.n_segments,
+        }
+        if self.segment is not None:
+            region = self.segment.region
+            plain |= {
+                "segment_id": self.segment.id,
+                "box": list(region.box),
+                "area_px": region.area_px,
+                "area_fraction": region.area_fraction,
+                "predicted_iou": region.predicted_iou,
+                "stability_score": region.stability_score,
+                "point": region.point,
+                "parent_id": self.segment.parent_id,
+                "depth": region.depth,
+                "rle": {"size": list(region.rle.size), "counts": region.rle.counts},
+            }
+        return plain
+
+
+def _text(path: Path) -> str:
+    """Return a path as text for JSON; bytes that are not UTF-8 stay surrogate escapes."""
+    return str(path)
