@@ -63,7 +63,7 @@ def index(
             paths,
             exclude=exclude or (),
             limit=limit,
-            on_progress=_Progress(quiet=output is not Format.table),
+            on_progress=Progress(quiet=output is not Format.table),
             stopped=lambda: bool(stopped),
         )
     _summarise(report, index_, output, interrupted=bool(stopped))
@@ -120,16 +120,18 @@ def _failures(opened: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
         yield {"path": path, **asdict(file.failure)}
 
 
-class _Progress:
+class Progress:
     """Writes what a run has done so far to stderr, not too often."""
 
     def __init__(self, *, quiet: bool) -> None:
+        """Write nothing at all if `quiet`."""
         self._terminal = sys.stderr.isatty()
         self._pace = _TERMINAL_PACE if self._terminal else _LOG_PACE
         self._quiet = quiet
         self._last = time.monotonic()
 
     def __call__(self, report: Report) -> None:
+        """Write a line if the last one is long enough ago."""
         now = time.monotonic()
         if self._quiet or (now - self._last < self._pace and not report.complete):
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -212,6 +213,36 @@ def segment(
     _show(hits, output, save, f"like {segment_ids[0]}", "segment")
 
 
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where everything goes.")] = Path("segsearch-demo"),
+    *,
+    photos: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Use these pictures, not drawn ones.")
+    ] = None,
+) -> None:
+    """Draw pictures, index them with the demo models, search them, and show the hits.
+
+    \b
+    Examples:
+      segsearch demo
+      segsearch demo ./out --photos ./photos
+    """
+    from search.demo import run_demo
+
+    def show(title: str, hits: Sequence[Hit]) -> None:
+        console.write(f"\nMost like {title}:")
+        console.write_rows([hit.to_plain() for hit in hits], Format.table, _COLUMNS)
+
+    sheets = run_demo(folder, photos, indexer_cli.Progress(quiet=False), show)
+    console.write("")
+    for sheet in sheets:
+        console.write(f"open {sheet}")
+    console.say(
+        "The demo models have random weights: they show that everything works, what they find "
+        "means nothing. For real ones: index FOLDER --profile balanced"
+    )
+
+
 def _filters(
     path: Path | None,
     min_area: float | None,
@@ -272,6 +303,7 @@ def segsearch() -> typer.Typer:
     )
     app.command()(indexer_cli.index)
     app.command()(indexer_cli.status)
+    app.command()(demo)
     app.add_typer(search, name="search")
     return app
 

@@ -133,8 +133,11 @@ def _degrees(
     hemisphere = _text(_value(directory, ref_tag)).upper()
     if not isinstance(parts, tuple) or hemisphere not in set(hemispheres):
         return None
-    # Pillow makes not-a-number of a zero denominator, which no comparison lets pass.
-    degrees = math.fsum(float(part) / 60**power for power, part in enumerate(parts[:3]))
+    try:
+        degrees = math.fsum(float(part) / 60**power for power, part in enumerate(parts[:3]))
+    except ZeroDivisionError:
+        return None
+    # Newer Pillows make not-a-number of a zero denominator, which no comparison lets pass.
     if not 0 <= degrees <= limit:
         return None
     return -degrees if hemisphere == hemispheres[1] else degrees

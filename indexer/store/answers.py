@@ -40,7 +40,7 @@ def check_ids(ids: Sequence[str]) -> None:
 
 
 def check_points(kind: Kind, points: Sequence[Point], dim: int) -> None:
-    """Raise `StoreError` unless ids are UUIDs and vectors fit: shape (dim,), length 1, right kind."""
+    """Raise `StoreError` unless ids are UUIDs and vectors fit: kind, shape (dim,), length 1."""
     check_ids([point.id for point in points])
     vectors = [(point.id, point.vector) for point in points if point.vector is not None]
     for point, vector in vectors:

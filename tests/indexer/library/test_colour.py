@@ -212,7 +212,8 @@ def test_transparency_shows_white(encode: Encode, decode_bytes: DecodeBytes) -> 
 
 
 def test_grey_with_alpha(encode: Encode, decode_bytes: DecodeBytes) -> None:
-    image = Image.fromarray(np.array([[(9, 255), (9, 0)]], np.uint8), "LA")
+    image = Image.new("LA", (2, 1))
+    image.putdata([(9, 255), (9, 0)])
     check(decode_bytes, encode(image, "PNG"), grey(9, 255))
     check(decode_bytes, encode(image, "TIFF"), grey(9, 255))
     row = struct.pack(">4H", 9 * 257, 65_535, 9 * 257, 0)

@@ -132,9 +132,10 @@ def _retrieve(engine: QdrantClient, collection: str, body: Json) -> object:
 
 def _query(engine: QdrantClient, collection: str, body: Json) -> object:
     request = models.QueryRequest.model_validate(body)
+    assert isinstance(request.query, models.NearestQuery)
     assert request.limit is not None
     return engine.query_points(
-        collection, query=body["query"], query_filter=request.filter, limit=request.limit
+        collection, query=request.query.nearest, query_filter=request.filter, limit=request.limit
     )
 
 

@@ -1,0 +1,51 @@
+# Everything from a fresh checkout: `make demo` shows the tool at work, `make test` tests it.
+# The virtual environment is made on first use and again whenever its inputs change.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
+OUT ?= out
+PHOTOS ?=
+
+.PHONY: demo test check format bench clean help
+
+help:
+	@echo 'make demo [PHOTOS=./photos]  index pictures, run three queries, write contact sheets to $(OUT)/demo'
+	@echo 'make test                    run the tests'
+	@echo 'make check                   ruff and mypy'
+	@echo 'make format                  let ruff format and fix'
+	@echo 'make bench [PHOTOS=./photos] run the benchmarks'
+	@echo 'make clean                   remove what these targets made'
+
+demo: $(READY)
+	$(BIN)/segsearch demo $(OUT)/demo $(if $(PHOTOS),--photos $(PHOTOS))
+
+test: $(READY)
+	$(BIN)/pytest
+
+check: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.search_latency
+	$(BIN)/python -m benchmarks.automatic_masks $(if $(PHOTOS),--photos $(PHOTOS))
+
+clean:
+	rm -rf $(VENV) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# sam2 is built from source against the installed torch: torch first, then sam2 without build
+# isolation, or torch would be fetched a second time just to build it.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch torchvision setuptools wheel
+	SAM2_BUILD_CUDA=0 $(PIP) --no-build-isolation sam2
+	$(PIP) --editable '.[dev]'
+	touch $@
