@@ -17,6 +17,8 @@ from indexer.recipe import Recipe, recipe_from
 from indexer.records import File, Image, Segment, Vector, file_id, root_id
 from indexer.store.base import (
     EVERYTHING,
+    AnyOf,
+    Condition,
     Filter,
     HasId,
     Kind,
@@ -123,15 +125,12 @@ class Index:
         self._store.upsert("files", [file_point(file)])
 
     def forget_retryable(self, root: str, path: str) -> None:
-        """Drop the failures below a relative path that the next scan will try again."""
-        self._store.delete(
-            "files",
-            Filter(
-                (Match("root", (root,)), Prefix("path", path), Match("retryable", (True,)))
-                if path
-                else (Match("root", (root,)), Match("retryable", (True,)))
-            ),
-        )
+        """Drop the failures at or below a relative path that the next scan will try again."""
+        conditions: tuple[Condition, ...] = (Match("root", (root,)), Match("retryable", (True,)))
+        if path:
+            below = Prefix("path", f"{path}/")
+            conditions = (*conditions, AnyOf((Match("path", (path,)), below)))
+        self._store.delete("files", Filter(conditions))
 
     def write_image(self, image: Image, segments: Sequence[Segment]) -> None:
         """Write an image with all its segments, the image record last.
@@ -166,6 +165,11 @@ class Index:
         """Return the images with these ids, in the order asked; absent ones are left out."""
         points = self._store.get("images", ids, vectors=vectors)
         return [image_from(p.id, p.payload, p.vector) for p in points]
+
+    def all_images(self) -> Iterator[Image]:
+        """Iterate over all indexed images, by rising id, without vectors."""
+        for point in self._all("images"):
+            yield image_from(point.id, point.payload)
 
     def segments(self, ids: Sequence[str], *, vectors: bool = False) -> list[Segment]:
         """Return the segments with these ids, in the order asked; absent ones are left out."""

@@ -47,14 +47,25 @@ def locate(path: str, roots: dict[str, Path]) -> Path:
     return roots[root] / original(relative)
 
 
-def prefixes(path: Path, roots: dict[str, Path]) -> list[str]:
-    """Return the stored prefixes that select what lies at or below an absolute path.
+def prefixes(path: Path, roots: dict[str, Path], *, folder: bool) -> list[str]:
+    """Return the stored prefixes that select the files whose absolute path begins with `path`.
 
-    One for the root that the path lies in, and one for each root that lies below the path; none
-    if neither exists.
+    Args:
+        path: absolute.
+        roots: id → absolute path.
+        folder: whether only what lies below the path is meant, not what merely begins so
+            ("/photos/2024" is also how "/photos/2024-old" begins).
+
+    Returns:
+        One for the root that the path lies in, and one for each root that the path selects as a
+        whole; none if there is neither.
     """
-    found = [full_path(id_, "") for id_, root in roots.items() if root.is_relative_to(path)]
+    found = [
+        full_path(id_, "")
+        for id_, root in roots.items()
+        if root.is_relative_to(path) or (not folder and str(root).startswith(str(path)))
+    ]
     above = owner(path, roots)
     if above is not None and above[1]:
-        found.append(full_path(*above))
+        found.append(full_path(*above) + ("/" if folder else ""))
     return found

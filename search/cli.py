@@ -68,7 +68,8 @@ SaveOption = Annotated[
 ]
 ByOption = Annotated[By, typer.Option(help="Rank objects, or whole pictures.")]
 PathOption = Annotated[
-    Path | None, typer.Option(metavar="PREFIX", help="Only pictures at or below this path.")
+    str | None,
+    typer.Option(metavar="PREFIX", help="Only pictures in this folder, or whose path begins so."),
 ]
 MinAreaOption = Annotated[
     float | None, typer.Option(min=0, max=1, help="Least share of the picture covered.")
@@ -244,7 +245,7 @@ def demo(
 
 
 def _filters(
-    path: Path | None,
+    path: str | None,
     min_area: float | None,
     max_area: float | None,
     since: datetime | None,

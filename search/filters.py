@@ -17,14 +17,15 @@ class Filters:
     """Conditions that all hits fulfil; None is no condition.
 
     Attributes:
-        path: file or folder that the picture is, or lies in (with everything below).
+        path: a folder (one that exists, or any text that ends in "/") selects the pictures below
+            it; anything else those whose path begins so. Relative to the working directory.
         min_area: least share of the picture that the segment covers, 0 to 1.
         max_area: largest share, likewise.
         since: first day on which the picture was taken, in the camera's local time.
         until: last day, likewise.
     """
 
-    path: Path | None = None
+    path: str | Path | None = None
     min_area: float | None = None
     max_area: float | None = None
     since: date | None = None
@@ -53,9 +54,9 @@ class Filters:
         return Filter(tuple(must))
 
 
-def _below(path: Path, roots: dict[str, Path]) -> Condition:
-    absolute = path.expanduser().resolve()
-    found = prefixes(absolute, roots)
+def _below(path: str | Path, roots: dict[str, Path]) -> Condition:
+    absolute = Path(path).expanduser().resolve()
+    found = prefixes(absolute, roots, folder=absolute.is_dir() or str(path).endswith("/"))
     if not found:
         known = ", ".join(str(root) for root in roots.values())
         raise QueryError(f"{absolute} lies outside the library", f"its folders are: {known}")

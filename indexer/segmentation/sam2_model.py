@@ -45,7 +45,7 @@ _MASK_BYTES = 1 << 30
 #: depend on the prompt and on the picture at all; upstream's own initialisation is for training.
 _GAINS = {"image_encoder": 2.0, "sam_mask_decoder.transformer": 7.0, "": 2.0}
 #: The settings that upstream's generator does not know.
-_OUR_SETTINGS = {"min_area_fraction", "max_area_fraction", "merge_iou_thresh", "containment_thresh"}
+OUR_SETTINGS = {"min_area_fraction", "max_area_fraction", "merge_iou_thresh", "containment_thresh"}
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ class Sam2Model:
         name: the model as the profile names it.
         fingerprint: SHA-256 of its weights.
         image_size: side of the square that pictures are scaled to, pixels.
+        upstream: the model itself, a `SAM2Base` in evaluation mode on its device.
     """
 
     def __init__(self, profile: Sam2Profile, device: torch.device) -> None:
@@ -104,22 +105,22 @@ class Sam2Model:
             self.fingerprint = models.state_fingerprint(model)
         self.name = profile.model
         self.image_size = int(model.image_size)
-        self._model = model.to(device).eval()
+        self.upstream = model.to(device).eval()
         self._predictor = self._new_predictor()
 
     def automatic(self, pixels: Pixels, settings: MaskSettings) -> list[RawMask]:
         """Run upstream's automatic mask generator on a uint8 RGB picture of shape (H, W, 3)."""
         from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
-        upstream: dict[str, Any] = {
+        given: dict[str, Any] = {
             name: value
             for name, value in dataclasses.asdict(settings).items()
-            if name not in _OUR_SETTINGS
+            if name not in OUR_SETTINGS
         }
-        upstream["points_per_batch"] = _affordable_points(pixels, settings)
+        given["points_per_batch"] = _affordable_points(pixels, settings)
         with warnings.catch_warnings():
             _ignore_script_warning()
-            generator = SAM2AutomaticMaskGenerator(self._model, output_mode="coco_rle", **upstream)
+            generator = SAM2AutomaticMaskGenerator(self.upstream, output_mode="coco_rle", **given)
         generator.predictor._bb_feat_sizes = self._predictor._bb_feat_sizes
         return [_raw_mask(found) for found in generator.generate(_writable(pixels))]
 
@@ -167,9 +168,9 @@ class Sam2Model:
 
         with warnings.catch_warnings():
             _ignore_script_warning()
-            predictor = SAM2ImagePredictor(self._model)
+            predictor = SAM2ImagePredictor(self.upstream)
         # upstream takes a 1024-pixel model for granted
-        deepest = self.image_size // self._model.backbone_stride
+        deepest = self.image_size // self.upstream.backbone_stride
         predictor._bb_feat_sizes = [(deepest * n, deepest * n) for n in (4, 2, 1)]
         return predictor
 

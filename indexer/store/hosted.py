@@ -98,7 +98,11 @@ class HostedStore:
         except (OSError, EOFError) as error:
             connection.close()
             self._hang_up()
-            raise _death(self._folder, method) from error
+            raise _failure(
+                self._folder,
+                f"the host process of the index {self._folder} ended during {method}",
+                f"run the command again; {self._folder / layout.LOG_FILE} may say why",
+            ) from error
         except BaseException:
             connection.close()  # an answer may still be under way, and would meet another call
             raise
@@ -134,7 +138,8 @@ def _connect(folder: Path) -> Connection[Any, Any]:
         folder.mkdir(parents=True, exist_ok=True)
         return _connect_or_start(folder)
     except OSError as error:
-        raise StoreUnavailable(
+        raise _failure(
+            folder,
             f"cannot use the index folder {folder}: {error.strerror}",
             "it must be a writable folder of this user",
         ) from error
@@ -199,24 +204,20 @@ def _try_to_start(folder: Path) -> subprocess.Popen[bytes] | None:
     return host
 
 
-def _refusal(folder: Path, what: str) -> StoreUnavailable:
+def _refusal(folder: Path, what: str) -> StoreError:
     log = folder / layout.LOG_FILE
-    said = log.read_text("utf-8", "replace").strip()[-_LOG_TAIL_CHARS:] if log.exists() else ""
-    return StoreUnavailable(
-        f"the host process of the index {folder} {what}: {said or 'it said nothing'}",
+    said = log.read_text("utf-8", "replace").strip()[-_LOG_TAIL_CHARS:] or "it said nothing"
+    return _failure(
+        folder,
+        f"the host process of the index {folder} {what}: {said}",
         f"see {log}, and end other programs that use the index",
     )
 
 
-def _death(folder: Path, method: str) -> StoreError:
-    free = shutil.disk_usage(folder).free
-    if free < _FULL_BELOW_BYTES:
+def _failure(folder: Path, message: str, hint: str) -> StoreError:
+    if folder.exists() and shutil.disk_usage(folder).free < _FULL_BELOW_BYTES:
         return StoreFull(
-            f"the disk under the index {folder} is full ({free >> 20} MiB free); "
-            f"its host process ended during {method}",
+            f"the disk is full under the index {folder}",
             "free some space and run the command again; what was written before is kept",
         )
-    return StoreUnavailable(
-        f"the host process of the index {folder} ended during {method}",
-        f"run the command again; {folder / layout.LOG_FILE} may say why",
-    )
+    return StoreUnavailable(message, hint)

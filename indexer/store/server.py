@@ -46,8 +46,7 @@ TIMEOUT_S = 30
 _PAUSES_S = (0.25, 0.5, 1.0)
 _POLL_S = 0.5
 _METADATA_KEY = "segsearch"
-_LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
-_SERVER_ERROR, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 500, 401, 403, 404
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY, _SERVER_ERROR = 401, 403, 404, 429, 500
 
 _R = TypeVar("_R")
 
@@ -70,12 +69,13 @@ def connect(location: str, *, timeout_s: int = TIMEOUT_S) -> ServerStore:
     except ValueError:
         port = 0
     name = url.path.strip("/")
-    if not (url.scheme in ("http", "https") and url.hostname and port) or url.query or url.username:
-        raise _bad_address(location)
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
-        raise _bad_address(location)
+    complete = url.scheme in ("http", "https") and url.hostname and port
+    if not complete or url.query or url.username or not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        raise StoreError(
+            f"not the address of an index: {location}", "write http(s)://host:port/name"
+        )
     key = os.environ.get("QDRANT_API_KEY") or None
-    local = url.hostname in _LOCAL_HOSTS
+    local = url.hostname in ("localhost", "127.0.0.1", "::1")
     client = QdrantClient(
         url=f"{url.scheme}://{url.netloc}",
         port=port,
@@ -86,10 +86,6 @@ def connect(location: str, *, timeout_s: int = TIMEOUT_S) -> ServerStore:
         check_compatibility=False,
     )
     return ServerStore(client, name, place=location, patience_s=2 * timeout_s)
-
-
-def _bad_address(location: str) -> StoreError:
-    return StoreError(f"not the address of an index: {location}", "write http(s)://host:port/name")
 
 
 class ServerStore:
@@ -347,22 +343,23 @@ class ServerStore:
         if self._closed:
             raise StoreError(f"the index {self._place} was closed", "open it again")
         started = time.monotonic()
-        for pause in (*_PAUSES_S, None):
+        pauses = iter(_PAUSES_S)
+        while True:
             try:
                 return request()
             except (ApiException, QdrantException, ValueError) as error:
                 failure = self._failure(error)
+                pause = next(pauses, None)
                 late = time.monotonic() - started > self._patience_s
                 if pause is None or late or not isinstance(failure, StoreUnavailable):
                     raise failure from error
             time.sleep(pause)
-        raise AssertionError  # the last attempt has no pause and returns or raises
 
     def _failure(self, error: Exception) -> StoreError:
         match error:
             case ResourceExhaustedResponse():
                 return StoreUnavailable(f"{self._place} is overloaded: {error}", "try again later")
-            case UnexpectedResponse(status_code=int(status)) if status < _SERVER_ERROR:
+            case UnexpectedResponse(status_code=int(status)) if _is_final(status):
                 return self._refusal(status, _said(error))
             case UnexpectedResponse(status_code=status):
                 said = f"{status}: {_said(error)}"
@@ -387,6 +384,10 @@ class ServerStore:
         if status == _NOT_FOUND:
             return IndexNotFound(message, "check the name of the index")
         return StoreError(message)
+
+
+def _is_final(status: int) -> bool:
+    return status < _SERVER_ERROR and status != _TOO_MANY
 
 
 def _said(error: UnexpectedResponse) -> str:

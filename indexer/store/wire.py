@@ -48,9 +48,11 @@ def find(folder: Path) -> Contact | None:
     """Return what the last host published; None without one. Raises `OSError`."""
     try:
         stored = json.loads((folder / layout.HOST_FILE).read_text("utf-8"))
+        return Contact(stored["address"], bytes.fromhex(stored["key"]), stored["pid"])
     except FileNotFoundError:
         return None
-    return Contact(stored["address"], bytes.fromhex(stored["key"]), stored["pid"])
+    except (ValueError, KeyError, TypeError):
+        return None  # left by a power cut; the next host writes a new one
 
 
 def take_lock(folder: Path) -> int | None:

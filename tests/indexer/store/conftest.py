@@ -35,9 +35,8 @@ def _engine(name: str, folder: Path) -> Iterator[Store]:
         case _:
             index = f"test-{uuid.uuid4()}"
             yield connect(f"{QDRANT_URL}/{index}")
-            client = QdrantClient(
-                url=QDRANT_URL, headers={"api-key": os.environ.get("QDRANT_API_KEY", "")}
-            )
+            key = os.environ.get("QDRANT_API_KEY")
+            client = QdrantClient(url=QDRANT_URL, headers={"api-key": key} if key else None)
             for kind in KINDS:
                 client.delete_collection(f"{index}_{kind}")
             client.close()

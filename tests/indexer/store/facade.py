@@ -33,10 +33,12 @@ class Fault:
         kind: "status" answers with `value` as HTTP status, "stall" waits `value` seconds before
             it answers, "reset" breaks the connection, "lost" does the work and then breaks it.
         value: see `kind`.
+        on: start of the method and path that it waits for; later faults wait with it.
     """
 
     kind: Literal["status", "stall", "reset", "lost"]
     value: float = 0
+    on: str = ""
 
 
 @dataclass
@@ -44,7 +46,7 @@ class Facade:
     """The server; a context manager.
 
     Attributes:
-        faults: served to the next requests, one each.
+        faults: served to the next requests, one each, in this order.
         seen: (method and path, headers) of every request so far.
     """
 
@@ -190,7 +192,8 @@ def _handler(facade: Facade) -> type[BaseHTTPRequestHandler]:
             path = urlsplit(self.path).path
             headers = {name.lower(): value for name, value in self.headers.items()}
             facade.seen.append((f"{self.command} {path}", headers))
-            match facade.faults.popleft() if facade.faults else None:
+            due = facade.faults and f"{self.command} {path}".startswith(facade.faults[0].on)
+            match facade.faults.popleft() if due else None:
                 case Fault("status", value):
                     return self._reply(int(value), _error(f"injected {value:.0f}"))
                 case Fault("stall", value):

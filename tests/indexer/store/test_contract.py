@@ -346,12 +346,17 @@ def test_facet_needs_an_index_of_the_field(store: Store) -> None:
 
 def test_set_payload_changes_some_fields_of_some_records(store: Store) -> None:
     moved = ["r1/elsewhere/ä.jpg"]
-    store.set_payload("segments", {"paths": moved, "new": None}, only(Match("depth", (0,))))
+    store.set_payload("segments", {"paths": moved, "new": 1}, only(Match("depth", (0,))))
     changed = store.get("segments", [uid(1)])[0].payload
-    assert changed == {**SEGMENTS[0].payload, "paths": moved, "new": None}
+    assert changed == {**SEGMENTS[0].payload, "paths": moved, "new": 1}
     assert store.get("segments", [uid(2)])[0].payload == SEGMENTS[1].payload
     assert store.count("segments", only(Prefix("paths", "r1/elsewhere/"))) == 2
     assert store.count("segments", only(Prefix("paths", "r2/"))) == 1
+
+
+def test_setting_none_removes_the_field(store: Store) -> None:
+    store.set_payload("segments", {"taken_at": None}, only(HasId((uid(1),))))
+    assert "taken_at" not in store.get("segments", [uid(1)])[0].payload
 
 
 def test_set_payload_of_everything(store: Store) -> None:

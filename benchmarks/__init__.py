@@ -1,0 +1,1 @@
+"""Benchmarks: each prints a table, or one flat JSON object, and names its peer."""

@@ -1,0 +1,74 @@
+"""What every test shares: no network, no traces in the user's folders, and the demo models."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import hypothesis
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from indexer.profiles import Profile, load_profile
+
+if TYPE_CHECKING:
+    from indexer.embedding import Embedder
+    from indexer.segmentation.segmenter import Segmenter
+
+_environment = pytest.MonkeyPatch()
+_home = tempfile.TemporaryDirectory(prefix="segsearch-tests-")
+hypothesis.settings.register_profile("segsearch", deadline=None)  # cores may be busy
+hypothesis.settings.load_profile("segsearch")
+
+
+def pytest_configure() -> None:
+    """Set the environment before any test module is imported: huggingface_hub reads it then."""
+    for name in ("HF_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        _environment.setenv(name, f"{_home.name}/{name.lower()}")
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN", "SEGSEARCH_INDEX"):
+        _environment.delenv(name, raising=False)
+    _environment.setenv("HF_HUB_OFFLINE", "1")
+
+
+def pytest_unconfigure() -> None:
+    _environment.undo()
+    _home.cleanup()
+
+
+@pytest.fixture(scope="session")
+def fast_profile() -> Profile:
+    """The demo profile with a coarse grid of points."""
+    demo = load_profile("demo")
+    return replace(demo, masks=replace(demo.masks, points_per_side=6))
+
+
+@pytest.fixture(scope="session")
+def segmenter(fast_profile: Profile) -> Segmenter:
+    """The demo SAM 2 on the CPU."""
+    import torch
+
+    from indexer.segmentation.segmenter import Segmenter
+
+    return Segmenter(fast_profile.sam2, fast_profile.masks, torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def embedder(fast_profile: Profile) -> Embedder:
+    """The demo CLIP on the CPU."""
+    import torch
+
+    from indexer.embedding import Embedder
+
+    return Embedder(fast_profile.clip, torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def scene() -> NDArray[np.uint8]:
+    """A few drawn shapes: RGB, shape (120, 160, 3), read-only."""
+    from indexer.demo.draw import draw_scene
+
+    pixels = np.array(draw_scene(0).resize((160, 120)))
+    pixels.flags.writeable = False
+    return pixels

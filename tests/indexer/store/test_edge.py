@@ -1,0 +1,150 @@
+"""The embedded engine's files: half made, damaged, or open elsewhere."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer.errors import StoreDamaged, StoreError, StoreUnavailable
+from indexer.store import layout
+from indexer.store.base import KINDS, Filter, Match
+from indexer.store.edge import EdgeStore
+from tests.indexer.store.samples import DIM, RECIPE, SEGMENTS, segment, uid, vec
+
+X = vec(1, 0, 0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A closed index with the sample segments."""
+    with closing(EdgeStore(tmp_path)) as store:
+        store.create(RECIPE, DIM)
+        store.upsert("segments", SEGMENTS)
+    return tmp_path
+
+
+def test_an_index_is_found_again(folder: Path) -> None:
+    with closing(EdgeStore(folder)) as store:
+        assert store.recipe() == RECIPE
+        assert len(store.search("segments", X)) == len(SEGMENTS)
+        store.check()
+
+
+def test_without_closing_nothing_written_is_lost(tmp_path: Path) -> None:
+    store = EdgeStore(tmp_path)
+    store.create(RECIPE, DIM)
+    store.upsert("segments", SEGMENTS)
+    del store
+    with closing(EdgeStore(tmp_path)) as store:
+        assert store.count("segments") == len(SEGMENTS)
+
+
+def test_a_second_opener_is_told(folder: Path) -> None:
+    with closing(EdgeStore(folder)), pytest.raises(StoreUnavailable, match="another process"):
+        EdgeStore(folder)
+
+
+def test_a_half_made_index_is_none_and_can_be_made(folder: Path) -> None:
+    (folder / layout.SETTINGS_FILE).unlink()
+    (folder / layout.CREATING_FILE).touch()
+    with closing(EdgeStore(folder)) as store:
+        assert store.recipe() is None
+        store.create({"second": 2}, 5)
+        assert store.recipe() == {"second": 2}
+        assert store.count("segments") == 0
+    assert not (folder / layout.CREATING_FILE).exists()
+
+
+def test_folders_of_somebody_else_are_left_alone(tmp_path: Path) -> None:
+    photo = tmp_path / "images" / "holiday.jpg"
+    photo.parent.mkdir()
+    photo.touch()
+    with closing(EdgeStore(tmp_path)) as store:
+        with pytest.raises(StoreError, match="choose an empty folder"):
+            store.create(RECIPE, DIM)
+        assert store.recipe() is None
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
+    assert photo.exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 1, "dim": "x", "recipe": {}}'])
+def test_damaged_settings_are_called_so(folder: Path, text: str) -> None:
+    (folder / layout.SETTINGS_FILE).write_text(text)
+    with pytest.raises(StoreDamaged, match=r"segsearch\.json.*index the pictures again"):
+        EdgeStore(folder)
+
+
+def test_settings_that_are_not_text_are_called_damaged(folder: Path) -> None:
+    (folder / layout.SETTINGS_FILE).write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(StoreDamaged, match="not text"):
+        EdgeStore(folder)
+
+
+def test_another_layout_is_not_opened(folder: Path) -> None:
+    path = folder / layout.SETTINGS_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
+    with pytest.raises(StoreError, match="layout 99"):
+        EdgeStore(folder)
+
+
+def test_check_notices_changed_settings(folder: Path) -> None:
+    with closing(EdgeStore(folder)) as store:
+        (folder / layout.SETTINGS_FILE).unlink()
+        with pytest.raises(StoreDamaged, match="has changed"):
+            store.check()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_missing_part_is_called_damage(folder: Path, kind: str) -> None:
+    (folder / kind).rename(folder / "elsewhere")
+    with pytest.raises(StoreDamaged, match="index the pictures again"):
+        EdgeStore(folder)
+
+
+@pytest.mark.parametrize("name", ["segment.json", "vector_storage/vectors/status.dat"])
+def test_truncated_files_are_called_damage(folder: Path, name: str) -> None:
+    for path in folder.glob(f"segments/segments/*/{name}"):
+        path.write_bytes(b"")
+    with pytest.raises(StoreDamaged, match="index the pictures again"):
+        EdgeStore(folder)
+
+
+def test_after_damage_the_sound_parts_are_free_again(folder: Path) -> None:
+    hidden = folder / "hidden"
+    (folder / "roots").rename(hidden)
+    with pytest.raises(StoreDamaged):
+        EdgeStore(folder)
+    hidden.rename(folder / "roots")
+    with closing(EdgeStore(folder)) as store:
+        assert store.count("segments") == len(SEGMENTS)
+
+
+def test_check_finds_zeroed_vectors(folder: Path) -> None:
+    (vectors,) = folder.glob("segments/segments/*/vector_storage/vectors/chunk_0.mmap")
+    with vectors.open("r+b") as file:
+        file.write(bytes(DIM * np.dtype(np.float32).itemsize))
+    with closing(EdgeStore(folder)) as store:
+        assert store.count("segments") == len(SEGMENTS)
+        with pytest.raises(StoreDamaged, match=r"segments: .* has norm 0\.0000"):
+            store.check()
+
+
+def test_answers_stay_right_with_a_graph(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    vectors = rng.normal(size=(4000, 768)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    expected = np.argsort(-vectors @ vectors[0])[:20]
+    with closing(EdgeStore(tmp_path)) as store:
+        store.create(RECIPE, 768)
+        for start in range(0, 4000, 500):
+            rows = range(start, start + 500)
+            store.upsert("segments", [segment(row, vectors[row], depth=row % 50) for row in rows])
+        store.optimise()
+        found = [int(hit.id[-4:]) for hit in store.search("segments", vectors[0])]
+        assert len(set(found) & set(expected)) >= 19
+        fifth = Filter(must=(Match("depth", (0,)),))
+        assert store.search("segments", vectors[0], where=fifth)[0].id == uid(0)
