@@ -7,9 +7,11 @@ our own but that of the fingerprints.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +43,10 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError as error:
         raise ModelError(f"unknown device {name!r}", "use auto, cpu, cuda or mps") from error
     usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": _mps_or_cpu() == "mps"}
-    if not usable.get(device.type, False):
+    there = usable.get(device.type, False)
+    if device.type == "cuda" and device.index is not None:
+        there = there and device.index < torch.cuda.device_count()
+    if not there:
         raise ModelError(f"there is no {name} device here", "use --device cpu, or auto")
     return device
 
@@ -93,12 +98,18 @@ def fetch_from_hub(repo: str, filename: str) -> Path:
 def weights_unavailable(what: str, error: Exception) -> WeightsUnavailable:
     """Return the error that names the weights, what was tried, and the three ways on."""
     offline = "offline (HF_HUB_OFFLINE)" if os.environ.get("HF_HUB_OFFLINE") else "the hub"
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return WeightsUnavailable(
-        f"the weights {what} are not in the local cache, and {offline} gave: {reason}",
+        f"the weights {what} are not in the local cache, and {offline} gave: {reason_of(error)}",
         "go online once, or give the path of a weights file in the profile, "
         "or try --profile demo, which needs no download",
     )
+
+
+def reason_of(error: Exception) -> str:
+    """Return in one line why a library could not build or load a model."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds other things than tensors, or is damaged"  # torch would advise to run it
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -108,10 +119,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         WeightsUnavailable: there is no such file.
         ModelError: it is not such a file, or is in transformers' format.
     """
-    import pickle
-
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     if not path.is_file():
@@ -121,14 +129,16 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             weights: object = load_file(path)
         else:
             weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except Exception as error:  # torch raises whatever the bytes lead its unpickler to
         raise ModelError(
-            f"{path} is not a weights file that can be read safely: {error}",
+            f"{path} is not a weights file that can be read safely: {reason_of(error)}",
             "use upstream's .pt, or a .safetensors file",
         ) from error
     if isinstance(weights, Mapping) and isinstance(weights.get("model"), Mapping):
         weights = weights["model"]
-    if not isinstance(weights, Mapping):
+    if not isinstance(weights, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()
+    ):
         raise ModelError(f"{path} holds no state dict", "use upstream's .pt or .safetensors")
     return dict(weights)
 
@@ -180,11 +190,18 @@ def file_fingerprint(path: Path) -> str:
     known = _read_fingerprints(cache)
     if key not in known:
         known[key] = _hash_file(path)
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        fresh = cache.with_name(f"{cache.name}.{os.getpid()}")
-        fresh.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        fresh.replace(cache)
+        with contextlib.suppress(OSError):  # a full or read-only disk: hashed again next time
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            fresh = cache.with_name(f"{cache.name}.{os.getpid()}")
+            fresh.write_text(json.dumps(known, indent=1), encoding="utf-8")
+            fresh.replace(cache)
     return known[key]
+
+
+def plain_fingerprint(plain: object) -> str:
+    """Return a short digest of plain data, such as a model's configuration: 16 hex digits."""
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _hash_file(path: Path) -> str:
@@ -198,9 +215,11 @@ def _hash_file(path: Path) -> str:
 def _read_fingerprints(cache: Path) -> dict[str, str]:
     try:
         known = json.loads(cache.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return {}  # a cache: whatever is wrong with it, hashing again is right
-    return known if isinstance(known, dict) else {}
+    if not isinstance(known, dict):
+        return {}
+    return {key: value for key, value in known.items() if isinstance(value, str)}
 
 
 def _mps_or_cpu() -> str:

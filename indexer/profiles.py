@@ -8,6 +8,7 @@ threshold must never be silently ignored.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,8 @@ class MaskSettings:
         _require(0 <= self.crop_overlap_ratio < 1, "crop_overlap_ratio", "at least 0 and below 1")
         merge = self.merge_iou_thresh
         _require(merge is None or 0 < merge <= 1, "merge_iou_thresh", "null, or above 0 to 1")
+        thinned = self.points_per_side / self.crop_n_points_downscale_factor**self.crop_n_layers
+        _require(thinned >= 1, "points_per_side", "enough for a point in every layer of crops")
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,7 @@ def profile_data(profile: Profile) -> dict[str, Any]:
 def _build(kind: type, data: object, where: str) -> object:
     """Build the dataclass `kind` from a mapping with exactly its fields."""
     if not isinstance(data, Mapping):
-        raise ProfileError(f"{where or 'the profile'} must be a mapping, not {data!r}")
+        raise ProfileError(f"{where.rstrip('.') or 'the profile'} must be a mapping, not {data!r}")
     hints = get_type_hints(kind)
     unknown = [str(key) for key in data if key not in hints]
     missing = [key for key in hints if key not in data]
@@ -216,6 +219,8 @@ def _value(hint: object, value: object, where: str) -> object:
         if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
             return tuple(value)
     elif float in allowed and isinstance(value, int | float) and not isinstance(value, bool):
+        if not abs(value) <= sys.float_info.max:
+            raise ProfileError(f"{where} must be a finite number, not {value!r}")
         return float(value)
     elif type(value) in allowed:
         return value

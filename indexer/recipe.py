@@ -6,13 +6,12 @@ models came from and on what they ran; it is recorded, never compared.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from indexer.errors import RecipeMismatch, StoreDamaged
+from indexer.models import plain_fingerprint
 from indexer.store.schema import FORMAT
 
 Plain = Mapping[str, Any]
@@ -40,8 +39,7 @@ class Recipe:
     @property
     def segmentation_id(self) -> str:
         """Short digest of the segmentation, part of every segment id."""
-        plain = json.dumps(self.segmentation, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(plain.encode()).hexdigest()[:16]
+        return plain_fingerprint(self.segmentation)
 
     def to_plain(self) -> dict[str, Any]:
         """Return what the store keeps."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -36,6 +37,9 @@ class Searcher:
     Models are loaded when the first query needs them: CLIP for texts and pictures, SAM 2 for
     prompts, none for segments. Use it as a context manager, or call `close`.
 
+    Attributes:
+        where: the index's place, as given.
+
     Example:
         >>> with Searcher("./idx") as searcher:
         ...     hits = searcher.text("red mug", limit=5)
@@ -52,9 +56,9 @@ class Searcher:
             IndexNotFound: there is none.
             StoreError: it cannot be opened.
         """
-        self._where = str(index)
+        self.where = str(index)
         self._device_name = device
-        self._index = Index(open_store(self._where, create_ok=False), self._where)
+        self._index = Index(open_store(self.where, create_ok=False), self.where)
         self._profile = profile_from(self._index.recipe.provenance["profile"])
         self._embedder: Embedder | None = None
         self._segmenter: Segmenter | None = None
@@ -83,7 +87,9 @@ class Searcher:
         """
         if not words.strip():
             raise QueryError("the text is empty", "say what to look for")
-        return self._ranked(self.embedder().text(words), limit, offset, filters, by)
+        return self.ranked(
+            self.embedder().text(words), limit=limit, offset=offset, filters=filters, by=by
+        )
 
     def image(
         self,
@@ -112,7 +118,7 @@ class Searcher:
         """
         pixels = as_pixels(image)
         vector = self.image_vector(pixels, None if prompt is None else self.cut(pixels, prompt))
-        return self._ranked(vector, limit, offset, filters, by)
+        return self.ranked(vector, limit=limit, offset=offset, filters=filters, by=by)
 
     def segment(
         self,
@@ -134,18 +140,47 @@ class Searcher:
         Raises:
             QueryError: there is no such segment, or a filter makes no sense.
         """
-        known = {segment.id for segment in self._index.segments([*segment_ids, *negatives])}
-        for segment_id in (*segment_ids, *negatives):
+        examples = (*segment_ids, *negatives)
+        known = {segment.id for segment in self._index.segments(list(filter(_is_id, examples)))}
+        for segment_id in examples:
             if segment_id not in known:
                 raise QueryError(
-                    f"there is no segment {segment_id} in {self._where}",
+                    f"there is no segment {segment_id} in {self.where}",
                     "segment ids are in the results of other searches",
                 )
         if not segment_ids:
             raise QueryError("no segment was given", "name at least one to look for")
-        where = self._where_filter(filters)
+        where = self._narrowed(filters)
         found = self._index.recommend(segment_ids, negatives, where, limit, offset)
         return self._hits(found)
+
+    def ranked(
+        self,
+        vector: Vector,
+        *,
+        limit: int = 20,
+        offset: int = 0,
+        filters: Filters = NO_FILTERS,
+        by: By = "segment",
+    ) -> list[Hit]:
+        """Find what is nearest to a vector of the index's own space, best first.
+
+        Args:
+            vector: float32, shape (dim,), length 1, as `image_vector` and the embedder give it.
+            limit: see `text`, like the rest.
+            offset: see `text`.
+            filters: see `text`.
+            by: see `text`.
+
+        Raises:
+            QueryError: a filter makes no sense.
+        """
+        where = self._narrowed(filters)
+        if by == "segment":
+            return self._hits(self._index.search(vector, where, limit, offset))
+        if filters.min_area is not None or filters.max_area is not None:
+            raise QueryError("whole pictures have no area to filter by", "leave the area out")
+        return self._hits(self._index.search_images(vector, where, limit, offset))
 
     def cut(self, image: PIL.Image.Image | NDArray[np.uint8], prompt: Prompt) -> Region:
         """Cut out of a picture what a prompt points at.
@@ -191,7 +226,7 @@ class Searcher:
 
             embedder = Embedder(self._profile.clip, choose_device(self._device_name))
             stored = self._index.recipe.vector_space
-            require_same("CLIP", stored, embedder.vector_space(), self._where)
+            require_same("CLIP", stored, embedder.vector_space(), self.where)
             self._embedder = embedder
         return self._embedder
 
@@ -225,17 +260,7 @@ class Searcher:
     ) -> None:
         self.close()
 
-    def _ranked(
-        self, vector: Vector, limit: int, offset: int, filters: Filters, by: By
-    ) -> list[Hit]:
-        where = self._where_filter(filters)
-        if by == "segment":
-            return self._hits(self._index.search(vector, where, limit, offset))
-        if filters.min_area is not None or filters.max_area is not None:
-            raise QueryError("whole pictures have no area to filter by", "leave the area out")
-        return self._hits(self._index.search_images(vector, where, limit, offset))
-
-    def _where_filter(self, filters: Filters) -> Filter:
+    def _narrowed(self, filters: Filters) -> Filter:
         return EVERYTHING if filters == NO_FILTERS else filters.to_store(self._index.roots())
 
     def _hits(self, found: list[Found] | list[FoundImage]) -> list[Hit]:
@@ -249,3 +274,10 @@ class Searcher:
             )
             for one in found
         ]
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
+import importlib
 import warnings
 from dataclasses import dataclass
 from importlib.resources import files
@@ -19,6 +21,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from indexer import models
 from indexer.errors import ModelError
@@ -26,6 +30,7 @@ from indexer.profiles import MaskSettings, Sam2Profile
 from indexer.records import Box, Rle
 
 if TYPE_CHECKING:
+    from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
     from sam2.modeling.sam2_base import SAM2Base
     from sam2.sam2_image_predictor import SAM2ImagePredictor
 
@@ -84,6 +89,7 @@ class Sam2Model:
     Attributes:
         name: the model as the profile names it.
         fingerprint: SHA-256 of its weights.
+        config: short digest of its configuration, which is not all in the weights.
         image_size: side of the square that pictures are scaled to, pixels.
         upstream: the model itself, a `SAM2Base` in evaluation mode on its device.
     """
@@ -95,14 +101,16 @@ class Sam2Model:
             ModelError: the configuration or the weights cannot be used.
             WeightsUnavailable: the weights are not to be had.
         """
-        config, weights = _locate(profile)
+        path, weights = _locate(profile)
+        config = _read_config(path)
         if isinstance(weights, Path):
-            model = _build(config)
+            model = _build(path, config)
             models.load_weights(model, weights)
             self.fingerprint = models.file_fingerprint(weights)
         else:
-            model = _draw_weights(config, weights)
+            model = _draw_weights(path, config, weights)
             self.fingerprint = models.state_fingerprint(model)
+        self.config = models.plain_fingerprint(OmegaConf.to_container(config))
         self.name = profile.model
         self.image_size = int(model.image_size)
         self.upstream = model.to(device).eval()
@@ -110,8 +118,6 @@ class Sam2Model:
 
     def automatic(self, pixels: Pixels, settings: MaskSettings) -> list[RawMask]:
         """Run upstream's automatic mask generator on a uint8 RGB picture of shape (H, W, 3)."""
-        from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
-
         given: dict[str, Any] = {
             name: value
             for name, value in dataclasses.asdict(settings).items()
@@ -120,7 +126,7 @@ class Sam2Model:
         given["points_per_batch"] = _affordable_points(pixels, settings)
         with warnings.catch_warnings():
             _ignore_script_warning()
-            generator = SAM2AutomaticMaskGenerator(self.upstream, output_mode="coco_rle", **given)
+            generator = _generator_class()(self.upstream, output_mode="coco_rle", **given)
         generator.predictor._bb_feat_sizes = self._predictor._bb_feat_sizes
         return [_raw_mask(found) for found in generator.generate(_writable(pixels))]
 
@@ -199,30 +205,44 @@ def _locate(profile: Sam2Profile) -> tuple[Path, Path | int]:
     return config, Path(profile.checkpoint)
 
 
-def _build(path: Path) -> SAM2Base:
-    """Build the model of a configuration file, as upstream's `build_sam2` does."""
+def _read_config(path: Path) -> DictConfig:
+    """Read a model configuration and complete it as upstream's `build_sam2` does."""
+    try:
+        config = OmegaConf.load(path)
+        if not isinstance(config, DictConfig) or not isinstance(config.get("model"), DictConfig):
+            raise ModelError(f"{path} is no SAM 2 configuration", "its top level needs a `model`")
+        OmegaConf.set_struct(config, False)
+        for name, value in _DECODER_ARGS.items():
+            OmegaConf.update(config, f"model.sam_mask_decoder_extra_args.{name}", value)
+        OmegaConf.resolve(config)
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise ModelError(f"the SAM 2 configuration {path} cannot be read: {error}") from error
+    return config
+
+
+def _build(path: Path, config: DictConfig) -> SAM2Base:
+    """Build the model of a configuration, which was read from `path`."""
     from hydra.errors import HydraException
     from hydra.utils import instantiate
+    from sam2.modeling.sam2_base import SAM2Base
 
-    config = OmegaConf.load(path)
-    if not isinstance(config, DictConfig) or "model" not in config:
-        raise ModelError(f"{path} is no SAM 2 configuration", "its top level needs a `model`")
     _check_targets(path, OmegaConf.to_container(config))
-    OmegaConf.set_struct(config, False)
-    for name, value in _DECODER_ARGS.items():
-        OmegaConf.update(config, f"model.sam_mask_decoder_extra_args.{name}", value)
     try:
-        return instantiate(config.model, _recursive_=True)
+        model = instantiate(config.model, _recursive_=True)
     except HydraException as error:
         raise ModelError(f"the SAM 2 configuration {path} cannot be built: {error}") from error
+    if not isinstance(model, SAM2Base):
+        raise ModelError(f"{path} is no SAM 2 configuration", "its `model` must be a SAM2Base")
+    return model
 
 
 def _check_targets(path: Path, node: object) -> None:
     """Refuse configurations that name anything but SAM 2's own classes to be called."""
     if isinstance(node, dict):
-        target = node.get("_target_")
-        if target is not None and not str(target).startswith("sam2.modeling."):
-            raise ModelError(f"{path} calls {target}", "only classes of sam2.modeling are allowed")
+        if "_target_" in node and not _is_sam2_class(str(node["_target_"])):
+            raise ModelError(
+                f"{path} calls {node['_target_']}", "only classes of sam2.modeling are allowed"
+            )
         for child in node.values():
             _check_targets(path, child)
     elif isinstance(node, list):
@@ -230,11 +250,23 @@ def _check_targets(path: Path, node: object) -> None:
             _check_targets(path, child)
 
 
-def _draw_weights(config: Path, seed: int) -> SAM2Base:
+def _is_sam2_class(target: str) -> bool:
+    """Whether the name is of a class defined in sam2.modeling, not merely reachable from it."""
+    module, _, name = target.rpartition(".")
+    if not module.startswith("sam2.modeling."):
+        return False
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError:
+        return False
+    return isinstance(found, type) and found.__module__ == module
+
+
+def _draw_weights(path: Path, config: DictConfig, seed: int) -> SAM2Base:
     """Build the model with random weights that depend on the seed alone."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        model = _build(config)
+        model = _build(path, config)
         for name, module in model.named_modules():
             if isinstance(module, torch.nn.Linear | torch.nn.Conv2d | torch.nn.ConvTranspose2d):
                 transposed = isinstance(module, torch.nn.ConvTranspose2d)
@@ -244,6 +276,38 @@ def _draw_weights(config: Path, seed: int) -> SAM2Base:
                 if module.bias is not None:
                     module.bias.zero_()
     return model
+
+
+@functools.cache
+def _generator_class() -> type[SAM2AutomaticMaskGenerator]:
+    """Return upstream's generator with its failures put right; where it works, it is upstream's."""
+    from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
+    from sam2.utils.amg import MaskData
+
+    class Generator(SAM2AutomaticMaskGenerator):  # type: ignore[misc] - sam2 is untyped
+        def __init__(self, model: SAM2Base, *, min_mask_region_area: int, **settings: Any) -> None:  # noqa: ANN401
+            # upstream hands the area to a CUDA kernel that its wheel lacks, warns, and goes on
+            super().__init__(model, **settings)
+            self.min_mask_region_area = min_mask_region_area
+
+        def _process_crop(
+            self, image: Pixels, crop_box: list[int], layer: int, size: tuple[int, ...]
+        ) -> MaskData:
+            x0, y0, x1, y1 = crop_box
+            if x0 == x1 or y0 == y1:
+                return MaskData()  # of a picture too small for this many crops
+            data = super()._process_crop(image, crop_box, layer, size)
+            data["crop_boxes"] = data["crop_boxes"].reshape(-1, 4)  # so also where there are none
+            return data
+
+        def _generate_masks(self, image: Pixels) -> MaskData:
+            data = super()._generate_masks(image)
+            if self.min_mask_region_area == 0:
+                return data
+            nms_thresh = max(self.box_nms_thresh, self.crop_nms_thresh)
+            return self.postprocess_small_regions(data, self.min_mask_region_area, nms_thresh)
+
+    return Generator
 
 
 def _affordable_points(pixels: Pixels, settings: MaskSettings) -> int:

@@ -95,6 +95,7 @@ class Segmenter:
         del settings["points_per_batch"]  # how fast, not what
         return {
             "model": self._model.name,
+            "config": self._model.config,
             "weights": self._model.fingerprint,
             "generator": f"sam2 1.1.0, filters {_FILTER_VERSION}",
             **settings,

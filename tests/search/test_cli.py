@@ -1,0 +1,242 @@
+"""The commands in this process: what they print, where, and how they end."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import typer
+
+from indexer import cli as indexer_cli
+from indexer import console
+from search import cli
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Run]:
+    def run(*arguments: str | Path) -> Run:
+        monkeypatch.setattr("sys.argv", ["segsearch", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        written = capsys.readouterr()
+        code = ended.value.code
+        return Run(code if isinstance(code, int) else 0, written.out, written.err)
+
+    return run
+
+
+def test_text_as_json(run: Callable[..., Run], where: str) -> None:
+    done = run("search", "text", "red mug", "--index", where, "-k", "3", "--format", "json")
+    assert (done.code, done.err) == (0, "")
+    hits = json.loads(done.out)
+    assert len(hits) == 3
+    needed = {"segment_id", "image_id", "path", "score", "box", "area_px", "rle"}
+    assert needed <= hits[0].keys()
+
+
+def test_json_lines_are_the_same_hits(run: Callable[..., Run], where: str) -> None:
+    whole = run("search", "text", "x", "--index", where, "--format", "json").out
+    lines = run("search", "text", "x", "--index", where, "--format", "jsonl").out
+    assert [json.loads(line) for line in lines.splitlines()] == json.loads(whole)
+
+
+def test_a_table_has_a_row_for_each_hit(run: Callable[..., Run], where: str) -> None:
+    out = run("search", "text", "x", "--index", where, "-k", "4").out.splitlines()
+    assert out[0].split() == ["score", "path", "box", "area", "iou", "stability", "segment"]
+    assert len(out) == 5
+    out = run("search", "text", "x", "--index", where, "--by", "image").out.splitlines()
+    assert out[0].split() == ["score", "path", "segments", "image"]
+    assert len(out) == 6
+
+
+def test_a_picture_with_a_box_and_points(
+    run: Callable[..., Run], where: str, library_folder: Path
+) -> None:
+    query = library_folder / "a.png"
+    for prompt in ((), ("--box", "4,4,60,60"), ("--point", "20,20", "--not-point", "90,5")):
+        done = run("search", "image", query, *prompt, "--index", where, "--format", "json")
+        assert done.code == 0
+        assert len(json.loads(done.out)) == 20
+
+
+def test_a_segment(run: Callable[..., Run], where: str) -> None:
+    first = json.loads(run("search", "text", "x", "--index", where, "--format", "json").out)[0]
+    done = run("search", "segment", first["segment_id"], "--index", where, "--format", "json")
+    found = [hit["segment_id"] for hit in json.loads(done.out)]
+    assert first["segment_id"] not in found
+    assert len(found) == 20
+
+
+def test_saving(run: Callable[..., Run], where: str, tmp_path: Path) -> None:
+    done = run("search", "text", "x", "--index", where, "-k", "2", "--save", tmp_path / "out")
+    assert done.err == f"open {tmp_path / 'out' / 'index.html'}\n"
+    assert len(list((tmp_path / "out").glob("*.jpg"))) == 2
+
+
+def test_filters(run: Callable[..., Run], where: str, library_folder: Path) -> None:
+    narrow = ("--path", library_folder / "2024", "--min-area", "0", "--since", "2024-01-01")
+    done = run("search", "text", "x", "--index", where, *narrow, "--format", "json")
+    assert {Path(hit["path"]).name for hit in json.loads(done.out)} == {"may.jpg"}
+
+
+def test_status(run: Callable[..., Run], where: str, library_folder: Path) -> None:
+    row = json.loads(run("status", "--index", where, "--format", "json").out)
+    assert (row["files"], row["images"], row["failed"]) == (6, 5, 0)
+    assert isinstance(row["segments"], int)
+    assert row["roots"] == [str(library_folder)]
+    table = run("status", "--index", where).out
+    assert re.search(r"^images +5$", table, re.MULTILINE)
+
+
+def test_indexing_with_a_bad_file(run: Callable[..., Run], tmp_path: Path, fast_yaml: str) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "bad.jpg").write_text("nothing")
+    index = ("index", tmp_path / "photos", "--index", tmp_path / "idx", "--profile", fast_yaml)
+    done = run(*index)
+    assert done.code == console.EXIT_SOME_FAILED
+    assert done.out == ""
+    assert "1 failed" in done.err
+    again = run(*index, "--format", "json")
+    assert again.code == 0
+    assert json.loads(again.out)["known_failures"] == 1
+    assert again.err == ""
+    failed = run("status", "--index", tmp_path / "idx", "--failed", "--format", "json")
+    (row,) = json.loads(failed.out)
+    assert row["path"] == str(tmp_path / "photos" / "bad.jpg")
+    assert row["reason"] == "unsupported_format"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["search", "text", "x", "--index", "nowhere"], 1, "there is no index at nowhere"),
+        (["index", "nowhere", "--profile", "demo"], 1, "there is no file or folder"),
+        (["index", ".", "--profile", "dmeo"], 1, "there is no profile 'dmeo'"),
+        (["search", "image", "absent.png", "--index", "nowhere"], 1, "absent.png cannot be used"),
+        (["search", "image", "x.png", "--box", "1,2,3"], 2, "x0,y0,x1,y1"),
+        (["search", "image", "x.png", "--point", "a,b"], 2, "x,y"),
+        (["search", "text", "x", "-k", "0"], 2, "-k"),
+        (["search", "text", "x", "--by", "both"], 2, "--by"),
+        (["search", "text", "x", "--since", "May"], 2, "--since"),
+        (["index"], 2, "PATH"),
+    ],
+)
+def test_mistakes(
+    run: Callable[..., Run],
+    *,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run(*arguments)
+    assert done.code == code
+    assert message in done.err
+    assert "Traceback" not in done.err
+    assert done.out == ""
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["segsearch", "status", "--index", "nowhere", "--debug"])
+    with pytest.raises(Exception, match="there is no index"):
+        cli.main()
+
+
+def test_the_demo_on_given_pictures(
+    run: Callable[..., Run], tmp_path: Path, library_folder: Path
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    shutil.copy(library_folder / "a.png", photos)
+    done = run("demo", tmp_path / "out", "--photos", photos)
+    assert done.code == 0
+    assert "random weights" in done.err
+    assert len(list((tmp_path / "out").glob("*/index.html"))) == 3
+
+
+def _commands() -> Iterator[tuple[str, str]]:
+    """Every command with its help."""
+    app = cli.segsearch()
+    groups = [("", app.registered_commands), ("search ", cli.search.registered_commands)]
+    for prefix, commands in groups:
+        for command in commands:
+            assert command.callback is not None
+            yield prefix + command.callback.__name__, command.callback.__doc__ or ""
+
+
+def _examples(help_text: str) -> list[list[str]]:
+    lines = help_text.partition("Examples:\n")[2].splitlines()
+    return [shlex.split(line) for line in lines if line.strip()]
+
+
+@pytest.mark.parametrize(("name", "help_text"), list(_commands()))
+def test_every_command_has_examples(name: str, help_text: str) -> None:
+    examples = _examples(help_text)
+    assert examples
+    for example in examples:
+        words = [word for word in example if word != "segsearch"]
+        assert words[: len(name.split())] == name.split()
+
+
+def test_the_examples_run(
+    run: Callable[..., Run],
+    *,
+    tmp_path: Path,
+    library_folder: Path,
+    where: str,
+    monkeypatch: pytest.MonkeyPatch,
+    fast_yaml: str,
+) -> None:
+    """Every example of every --help, in a folder that has what they name."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(library_folder, tmp_path / "photos")
+    (tmp_path / "scans").mkdir()
+    shutil.copy(library_folder / "a.png", tmp_path / "scans")
+    shutil.copy(library_folder / "a.png", tmp_path / "q.jpg")
+    monkeypatch.setenv("SEGSEARCH_INDEX", str(tmp_path / "default"))
+    hits = json.loads(run("search", "text", "x", "--index", where, "--format", "json").out)
+    stand_ins = {
+        "SEGMENT_ID": hits[0]["segment_id"],
+        "OTHER_SEGMENT_ID": hits[1]["segment_id"],
+        "100,80,300,260": "10,8,30,26",
+        "120,200": "12,20",
+        "300,40": "30,4",
+    }
+    for name, help_text in _commands():
+        for example in _examples(help_text):
+            words = [stand_ins.get(word, word) for word in example if word != "segsearch"]
+            if name == "index":
+                words += [] if "--profile" in words else ["--profile", fast_yaml]
+            elif "./idx" in words:
+                words[words.index("./idx")] = where
+            done = run(*words)
+            assert done.code == 0, f"{' '.join(example)}: {done.err}"
+
+
+def test_help_of_the_short_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for main, expected in ((indexer_cli.main, "PATH"), (cli.search_main, "segment")):
+        monkeypatch.setattr("sys.argv", ["x", "--help"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0
+        assert expected in capsys.readouterr().out
+    assert isinstance(cli.segsearch(), typer.Typer)
