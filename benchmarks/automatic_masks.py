@@ -44,12 +44,11 @@ def measure(pictures: list[Pixels]) -> dict[str, float]:
         profile.masks, merge_iou_thresh=None, min_area_fraction=0.0, max_area_fraction=1.0
     )
     ours = Segmenter(profile.sam2, settings, torch.device("cpu"))
-    model = Sam2Model(profile.sam2, torch.device("cpu"))
     ratios, counts, extra = [], [], 0
     overlaps: list[float] = []
     for pixels in pictures:
         started = time.perf_counter()
-        expected = _upstream(model, settings, pixels)
+        expected = _upstream(ours.model, settings, pixels)
         between = time.perf_counter()
         found = [region.rle for region in ours.automatic(pixels)]
         ratios.append((between - started) / (time.perf_counter() - between))

@@ -9,6 +9,7 @@ filling the surroundings hurts it). The stored vector is their normalised blend.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from open_clip.transformer import VisionTransformer
 
 Pixels = NDArray[np.uint8]
+#: What open_clip model names start with that say where the weights are.
+_COMPLETE = ("hf-hub:", "local-dir:")
+#: What a file must have to be an open_clip model configuration.
+_CONFIG_KEYS = {"embed_dim", "vision_cfg", "text_cfg"}
 Views = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -48,13 +53,12 @@ class Embedder:
             ModelError: the model is unknown, or its weights cannot be used.
             WeightsUnavailable: the weights are not to be had.
         """
-        import open_clip
-
         name, model, self._fingerprint = _load(profile)
         self._profile = profile
         self._device = device
         self._model = model.to(device).eval()
-        self._tokenize = open_clip.get_tokenizer(name)
+        self._tokenize = _tokenizer(name)
+        self._config = _own_config(profile, name)
         preprocess = model.visual.preprocess_cfg
         self._mean, self._std = tuple(preprocess["mean"]), tuple(preprocess["std"])
         self.image_size = _square_side(preprocess["size"], profile.model)
@@ -65,6 +69,7 @@ class Embedder:
         """Return everything that must match for two vectors to be comparable, as plain data."""
         return {
             "model": Path(self._profile.model).name,
+            "config": self._config,
             "weights": self._fingerprint,
             "dim": self.dim,
             "image_size": self.image_size,
@@ -141,24 +146,54 @@ class Embedder:
 
 def _load(profile: ClipProfile) -> tuple[str, Any, str]:
     """Return open_clip's name of the model, the model, and the fingerprint of its weights."""
-    import open_clip
-
     name = profile.model
     if name.endswith(".json"):
-        path = models.find_config(name)
-        open_clip.add_model_config(path)
-        name = path.stem
+        name = _registered(models.find_config(name))
+    if name.startswith(_COMPLETE) and profile.pretrained is not None:
+        raise ModelError(
+            f"{name} names its own weights, the profile names {profile.pretrained} as well",
+            "set clip.pretrained to null",
+        )
+    if not name.startswith(_COMPLETE) and profile.pretrained is None:
+        raise ModelError(
+            f"the CLIP {profile.model} comes without weights",
+            "set clip.pretrained in the profile to an open_clip tag or the path of a weights file",
+        )
     seed = models.seed_of(profile.pretrained)
     if seed is not None:
         with torch.random.fork_rng(devices=[]), _without_warning("No pretrained weights"):
             torch.manual_seed(seed)
-            model = _create(profile, name, None)
+            model = _create(name, None)
         return name, model, models.state_fingerprint(model)
     weights = _weights_file(name, profile.pretrained)
-    model = _create(profile, name, profile.pretrained)
+    model = _create(name, profile.pretrained, require_pretrained=True)
     if weights is None:
         return name, model, models.state_fingerprint(model)
     return name, model, models.file_fingerprint(weights)
+
+
+def _own_config(profile: ClipProfile, name: str) -> str | None:
+    """Return the digest of a configuration of the user's, None where the model's name says it."""
+    import open_clip
+
+    if not profile.model.endswith(".json") and not name.startswith("local-dir:"):
+        return None
+    return models.plain_fingerprint(open_clip.get_model_config(name))
+
+
+def _registered(path: Path) -> str:
+    """Make a model configuration known to open_clip, and return the name it has there."""
+    import open_clip
+
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the CLIP configuration {path} cannot be read: {error}") from error
+    missing = _CONFIG_KEYS - config.keys() if isinstance(config, dict) else _CONFIG_KEYS
+    if missing:  # open_clip would take another model of this name
+        raise ModelError(f"{path} is no CLIP configuration: it lacks {', '.join(sorted(missing))}")
+    open_clip.add_model_config(path)
+    return path.stem
 
 
 @contextlib.contextmanager
@@ -177,11 +212,13 @@ def _without_warning(start: str) -> Iterator[None]:
 
 
 def _weights_file(name: str, pretrained: str | None) -> Path | None:
-    """Return the local file of the weights, fetched if need be; None where the name says it."""
+    """Return the local file of the weights, fetched if need be; None for `local-dir:`."""
     import open_clip
 
     if pretrained is None:
-        return None
+        if name.startswith("local-dir:"):
+            return None
+        return _hub_file(name.removeprefix("hf-hub:"))
     config = open_clip.get_pretrained_cfg(name, pretrained)
     if not config:
         path = Path(pretrained)
@@ -197,16 +234,42 @@ def _weights_file(name: str, pretrained: str | None) -> Path | None:
         raise models.weights_unavailable(f"{name} {pretrained}", error) from error
 
 
-def _create(profile: ClipProfile, name: str, pretrained: str | None) -> Any:  # noqa: ANN401
-    """Build the model; open_clip raises RuntimeError for names and weights it cannot use."""
+def _hub_file(repo: str) -> Path:
+    """Return the local path of a hub repository's weights; its configuration is fetched too."""
+    from open_clip.pretrained import download_pretrained_from_hf
+
+    try:
+        download_pretrained_from_hf(repo, filename="open_clip_config.json")
+        return Path(download_pretrained_from_hf(repo))
+    except (OSError, ValueError) as error:
+        raise models.weights_unavailable(repo, error) from error
+
+
+def _create(name: str, pretrained: str | None, **options: bool) -> Any:  # noqa: ANN401
+    import open_clip
+
+    what = f"{name} {pretrained or ''}".strip()
+    try:
+        return open_clip.create_model(name, pretrained=pretrained, weights_only=True, **options)
+    except OSError as error:
+        raise models.weights_unavailable(what, error) from error
+    except Exception as error:  # open_clip and torch raise whatever they stumble over
+        raise ModelError(f"open_clip cannot build {what}: {models.reason_of(error)}") from error
+
+
+def _tokenizer(name: str) -> Callable[[list[str]], torch.Tensor]:
     import open_clip
 
     try:
-        return open_clip.create_model(name, pretrained=pretrained, weights_only=True)
-    except OSError as error:
-        raise models.weights_unavailable(f"{profile.model} {pretrained or ''}", error) from error
-    except (RuntimeError, ValueError) as error:
-        raise ModelError(f"open_clip cannot build {profile.model}: {error}") from error
+        tokenizer: Callable[[list[str]], torch.Tensor] = open_clip.get_tokenizer(name)
+    except ImportError as error:
+        raise ModelError(
+            f"the tokenizer of {name} needs a package that is not here: {error}",
+            f"pip install {error.name}" if error.name else "",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise models.weights_unavailable(f"the tokenizer of {name}", error) from error
+    return tokenizer
 
 
 def _square_side(size: object, name: str) -> int:
@@ -233,7 +296,8 @@ def _views(visual: Any, profile: ClipProfile) -> tuple[Views, int]:  # noqa: ANN
                 visual.positional_embedding.shape[0] - 1
             )
     trunk = getattr(visual, "trunk", None)
-    if trunk is not None and isinstance(trunk.attn_pool, AttentionPoolLatent):
+    maskable = isinstance(getattr(trunk, "attn_pool", None), AttentionPoolLatent)
+    if trunk is not None and maskable and trunk.num_prefix_tokens == 0:
         return (lambda images, touched: _pooled_views(visual, images, touched)), _side(
             trunk.patch_embed.num_patches
         )

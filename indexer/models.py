@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 #: A transformers-format SAM 2 state dict starts its keys with one of these; upstream's never do.
 _TRANSFORMERS_KEYS = ("vision_encoder.", "prompt_encoder.", "mask_decoder.", "shared_image_")
+_NOT_TENSORS = "it holds other things than tensors, or is damaged"
 _SEEDED = "seeded:"
 _READ_SIZE = 1 << 20
 
@@ -107,8 +108,8 @@ def weights_unavailable(what: str, error: Exception) -> WeightsUnavailable:
 
 def reason_of(error: Exception) -> str:
     """Return in one line why a library could not build or load a model."""
-    if isinstance(error, pickle.UnpicklingError):
-        return "it holds other things than tensors, or is damaged"  # torch would advise to run it
+    if isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error):
+        return _NOT_TENSORS  # torch would advise to run it
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
@@ -129,9 +130,11 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             weights: object = load_file(path)
         else:
             weights = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
     except Exception as error:  # torch raises whatever the bytes lead its unpickler to
         raise ModelError(
-            f"{path} is not a weights file that can be read safely: {reason_of(error)}",
+            f"{path} is not a weights file that can be read safely: {_NOT_TENSORS}",
             "use upstream's .pt, or a .safetensors file",
         ) from error
     if isinstance(weights, Mapping) and isinstance(weights.get("model"), Mapping):

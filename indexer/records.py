@@ -246,5 +246,5 @@ def check_box(box: Box, width: int, height: int) -> None:
 
 def check_unit(vector: Vector | None) -> None:
     """Raise `ValueError` unless the vector is absent or has length 1."""
-    if vector is not None and abs(float(np.linalg.norm(vector)) - 1.0) > _NORM_TOLERANCE:
+    if vector is not None and not abs(float(np.linalg.norm(vector)) - 1.0) <= _NORM_TOLERANCE:
         raise ValueError(f"a vector has norm {float(np.linalg.norm(vector)):.4f}, not 1")

@@ -284,7 +284,7 @@ def _generator_class() -> type[SAM2AutomaticMaskGenerator]:
     from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
     from sam2.utils.amg import MaskData
 
-    class Generator(SAM2AutomaticMaskGenerator):  # type: ignore[misc] - sam2 is untyped
+    class Generator(SAM2AutomaticMaskGenerator):  # type: ignore[misc]
         def __init__(self, model: SAM2Base, *, min_mask_region_area: int, **settings: Any) -> None:  # noqa: ANN401
             # upstream hands the area to a CUDA kernel that its wheel lacks, warns, and goes on
             super().__init__(model, **settings)
@@ -294,7 +294,7 @@ def _generator_class() -> type[SAM2AutomaticMaskGenerator]:
             self, image: Pixels, crop_box: list[int], layer: int, size: tuple[int, ...]
         ) -> MaskData:
             x0, y0, x1, y1 = crop_box
-            if x0 == x1 or y0 == y1:
+            if x0 >= x1 or y0 >= y1:
                 return MaskData()  # of a picture too small for this many crops
             data = super()._process_crop(image, crop_box, layer, size)
             data["crop_boxes"] = data["crop_boxes"].reshape(-1, 4)  # so also where there are none

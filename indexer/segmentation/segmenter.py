@@ -77,7 +77,11 @@ class Prompted:
 
 
 class Segmenter:
-    """Cuts pictures into regions with SAM 2."""
+    """Cuts pictures into regions with SAM 2.
+
+    Attributes:
+        model: the loaded SAM 2.
+    """
 
     def __init__(self, profile: Sam2Profile, settings: MaskSettings, device: torch.device) -> None:
         """Load the model.
@@ -86,7 +90,7 @@ class Segmenter:
             ModelError: the configuration or the weights cannot be used.
             WeightsUnavailable: the weights are not to be had.
         """
-        self._model = Sam2Model(profile, device)
+        self.model = Sam2Model(profile, device)
         self._settings = settings
 
     def recipe(self) -> Mapping[str, object]:
@@ -94,9 +98,9 @@ class Segmenter:
         settings = asdict(self._settings)
         del settings["points_per_batch"]  # how fast, not what
         return {
-            "model": self._model.name,
-            "config": self._model.config,
-            "weights": self._model.fingerprint,
+            "model": self.model.name,
+            "config": self.model.config,
+            "weights": self.model.fingerprint,
             "generator": f"sam2 1.1.0, filters {_FILTER_VERSION}",
             **settings,
         }
@@ -109,7 +113,7 @@ class Segmenter:
         """
         regions = [
             region
-            for raw in self._model.automatic(pixels, self._settings)
+            for raw in self.model.automatic(pixels, self._settings)
             if (region := self._accept(raw)) is not None
         ]
         if self._settings.merge_iou_thresh is not None:
@@ -118,7 +122,7 @@ class Segmenter:
 
     def embed(self, pixels: Pixels) -> Embedded:
         """Compute a picture's image embedding once, for any number of prompts."""
-        return self._model.embed(pixels)
+        return self.model.embed(pixels)
 
     def prompt(self, embedded: Embedded, prompt: Prompt) -> Prompted:
         """Cut out what the prompt points at.
@@ -134,7 +138,7 @@ class Segmenter:
         points = (*prompt.points, *prompt.not_points)
         labels = (1,) * len(prompt.points) + (0,) * len(prompt.not_points)
         self._check_previous(prompt.previous)
-        found, scores, logits = self._model.predict(
+        found, scores, logits = self.model.predict(
             embedded,
             np.asarray(points, dtype=np.float32) if points else None,
             np.asarray(labels, dtype=np.int32) if points else None,
@@ -163,7 +167,7 @@ class Segmenter:
         )
 
     def _check_previous(self, previous: NDArray[np.float32] | None) -> None:
-        side = self._model.image_size // 4
+        side = self.model.image_size // 4
         if previous is not None and previous.shape != (1, side, side):
             raise QueryError(
                 f"a previous mask must have shape (1, {side}, {side}), not {previous.shape}",

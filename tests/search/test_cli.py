@@ -195,6 +195,14 @@ def test_every_command_has_examples(name: str, help_text: str) -> None:
         assert words[: len(name.split())] == name.split()
 
 
+def _readme_examples() -> Iterator[list[str]]:
+    """The command lines of the README that need no server."""
+    readme = Path(__file__).parents[2] / "README.md"
+    for line in readme.read_text(encoding="utf-8").splitlines():
+        if line.startswith(("index ", "search ", "segsearch ")) and "://" not in line:
+            yield shlex.split(line, comments=True)
+
+
 def test_the_examples_run(
     run: Callable[..., Run],
     *,
@@ -204,7 +212,7 @@ def test_the_examples_run(
     monkeypatch: pytest.MonkeyPatch,
     fast_yaml: str,
 ) -> None:
-    """Every example of every --help, in a folder that has what they name."""
+    """Every example of the README and of every --help, in a folder that has what they name."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(library_folder, tmp_path / "photos")
     (tmp_path / "scans").mkdir()
@@ -219,15 +227,16 @@ def test_the_examples_run(
         "120,200": "12,20",
         "300,40": "30,4",
     }
-    for name, help_text in _commands():
-        for example in _examples(help_text):
-            words = [stand_ins.get(word, word) for word in example if word != "segsearch"]
-            if name == "index":
-                words += [] if "--profile" in words else ["--profile", fast_yaml]
-            elif "./idx" in words:
-                words[words.index("./idx")] = where
-            done = run(*words)
-            assert done.code == 0, f"{' '.join(example)}: {done.err}"
+    examples = [e for _, help_text in _commands() for e in _examples(help_text)]
+    for example in [*examples, *_readme_examples()]:
+        words = [stand_ins.get(word, word) for word in example if word != "segsearch"]
+        if words[0] == "index":
+            words += [] if "--profile" in words else ["--profile", fast_yaml]
+        elif "./idx" in words:
+            words[words.index("./idx")] = where
+        done = run(*words)
+        assert done.code == 0, f"{' '.join(example)}: {done.err}"
+    assert len(examples) + len(list(_readme_examples())) > 15
 
 
 def test_help_of_the_short_commands(
