@@ -138,8 +138,8 @@ class Progress:
         self._last = now
         rate = report.images / report.seconds if report.seconds else 0.0
         line = (
-            f"{report.files} files, {report.images} pictures indexed ({rate:.2f}/s), "
-            f"{report.segments} segments, {report.failed} failed"
+            f"files: {report.files} ({report.failed} failed), indexed: {report.images} "
+            f"({rate:.2f}/s), segments: {report.segments}"
         )
         if self._terminal:
             sys.stderr.write("\r\x1b[K" + line + ("\n" if report.complete else ""))
@@ -155,15 +155,12 @@ def _summarise(report: Report, where: str, output: Format, *, interrupted: bool)
         console.write(json.dumps(plain, indent=2 if output is Format.json else None))
         return
     console.say(
-        f"{report.files} files: {report.images} pictures indexed with {report.segments} segments, "
-        f"{report.copies} copies, {report.unchanged} unchanged, {report.failed} failed, "
+        f"files: {report.files} ({report.unchanged} unchanged, {report.copies} copies, "
+        f"{report.failed} failed); indexed {report.images} with {report.segments} segments "
         f"in {report.seconds:.1f} s"
     )
-    if report.failed or report.known_failures:
-        console.say(
-            f"{report.failed + report.known_failures} files cannot be indexed: "
-            f"segsearch status --index {where} --failed"
-        )
+    if unusable := report.failed + report.known_failures:
+        console.say(f"not usable: {unusable}, see segsearch status --index {where} --failed")
     if interrupted:
         console.say("stopped: run the same command again to go on")
 

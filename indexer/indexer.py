@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
@@ -12,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from indexer import library
-from indexer.errors import SegsearchError, StoreError
+from indexer.errors import IndexNotFound, SegsearchError, StoreError
 from indexer.index import Index
 from indexer.pixels import as_pixels
 from indexer.profiles import Profile, load_profile, profile_data
@@ -100,7 +101,8 @@ class Indexer:
         absolute = outermost(Path(path).expanduser().resolve() for path in paths)
         with self._writing(absolute, exclude) as index:
             self._claim(index, absolute)
-            run = Run(index, lambda: self._checked_models(index.recipe), on_progress)
+            models = functools.cache(lambda: self._checked_models(index.recipe))
+            run = Run(index, models, on_progress)
             report = run.take_all(candidates(index, absolute, exclude), limit, stopped)
             if report.images:
                 index.optimise()
@@ -173,20 +175,29 @@ class Indexer:
     @contextlib.contextmanager
     def _writing(self, paths: Sequence[Path], exclude: Sequence[str]) -> Iterator[Index]:
         """Open the index for writing, making it if there is none and something to put into it."""
-        with contextlib.ExitStack() as stack:
+        try:
+            store, recipe = open_store(self._where, create_ok=False), None
+        except IndexNotFound:
+            recipe = self._first_recipe(paths, exclude)
             store = open_store(self._where, create_ok=True)
-            stack.callback(store.close)
-            stack.enter_context(_only_writer(self._where))
-            if store.recipe() is None:
-                if not any(next(library.scan(path, exclude), None) for path in paths):
-                    names = ", ".join(str(path) for path in paths)
-                    raise SegsearchError(
-                        f"there is no picture in {names}",
-                        f"pictures end in {' '.join(sorted(library.EXTENSIONS))}",
-                    )
-                recipe = self._recipe()
+        with contextlib.closing(store), _only_writer(self._where):
+            if recipe is not None and store.recipe() is None:
                 store.create(recipe.to_plain(), recipe.dim)
             yield Index(store, self._where)
+
+    def _first_recipe(self, paths: Sequence[Path], exclude: Sequence[str]) -> Recipe:
+        """Return the recipe of an index to be made; nothing is made where nothing can be indexed.
+
+        Raises:
+            SegsearchError: there is no picture, or no model.
+        """
+        if not any(next(library.scan(path, exclude), None) for path in paths):
+            names = ", ".join(str(path) for path in paths)
+            raise SegsearchError(
+                f"there is no picture in {names}",
+                f"pictures end in {' '.join(sorted(library.EXTENSIONS))}",
+            )
+        return self._recipe()
 
     def _claim(self, index: Index, paths: Sequence[Path]) -> None:
         """Give every path a root, and forget the failures that will be tried again."""
@@ -200,13 +211,10 @@ class Indexer:
 
     def _checked_models(self, stored: Recipe) -> Models:
         """Return the models, refusing those that the index was not built with."""
-        fresh = self._models is None
-        models = self.models()
-        if fresh:
-            given = self._recipe()
-            require_same("CLIP", stored.vector_space, given.vector_space, self._where)
-            require_same("segmentation", stored.segmentation, given.segmentation, self._where)
-        return models
+        given = self._recipe()
+        require_same("CLIP", stored.vector_space, given.vector_space, self._where)
+        require_same("segmentation", stored.segmentation, given.segmentation, self._where)
+        return self.models()
 
     def _recipe(self) -> Recipe:
         models = self.models()

@@ -98,7 +98,9 @@ def fetch_from_hub(repo: str, filename: str) -> Path:
 
 def weights_unavailable(what: str, error: Exception) -> WeightsUnavailable:
     """Return the error that names the weights, what was tried, and the three ways on."""
-    offline = "offline (HF_HUB_OFFLINE)" if os.environ.get("HF_HUB_OFFLINE") else "the hub"
+    from huggingface_hub import constants
+
+    offline = "offline (HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else "the hub"
     return WeightsUnavailable(
         f"the weights {what} are not in the local cache, and {offline} gave: {reason_of(error)}",
         "go online once, or give the path of a weights file in the profile, "

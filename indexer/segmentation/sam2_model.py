@@ -331,8 +331,8 @@ def _raw_mask(found: dict[str, Any]) -> RawMask:
 
 
 def _writable(pixels: Pixels) -> Pixels:
-    """Return the pixels as an array that torch can wrap without a warning."""
-    return pixels if pixels.flags.writeable else pixels.copy()
+    """Return the pixels as an array that torch can wrap: writable, no negative strides."""
+    return np.require(pixels, requirements=["C", "W"])
 
 
 def _ignore_script_warning() -> None:

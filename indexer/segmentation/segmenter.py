@@ -19,6 +19,8 @@ XY = tuple[float, float]
 
 #: Version of what happens to masks after upstream: filters, merging, nesting.
 _FILTER_VERSION = 1
+#: The scores are float32; more decimals than this say nothing, and stores differ in the last.
+_DECIMALS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +74,12 @@ class Prompted:
         rle = masks.encode(self.mask)
         point = prompt.points[0] if prompt.is_ambiguous else None
         return Region(
-            rle, masks.tight_box(rle), masks.area(rle), self.predicted_iou, None, point=point
+            rle,
+            masks.tight_box(rle),
+            masks.area(rle),
+            round(self.predicted_iou, _DECIMALS),
+            None,
+            point=point,
         )
 
 
@@ -161,8 +168,8 @@ class Segmenter:
             raw.rle,
             masks.tight_box(raw.rle),
             area,
-            raw.predicted_iou,
-            raw.stability_score,
+            round(raw.predicted_iou, _DECIMALS),
+            round(raw.stability_score, _DECIMALS),
             point=raw.point,
         )
 

@@ -129,7 +129,7 @@ def test_a_stopped_run_says_how_to_go_on(
     assert "run the same command again to go on" in err
     assert "Traceback" not in err
     done = run("index", folder, "--index", index, "--profile", profile)
-    assert ", 0 failed" in done.stderr
+    assert ", 0 failed)" in done.stderr
     assert len(_contents(index)) == 40
 
 

@@ -258,6 +258,10 @@ def test_an_index_built_otherwise_is_refused(
         Indexer(where, other).index([photos])
     with pytest.raises(RecipeMismatch, match=r"points_per_side: the index has 6, this run 7"):
         Indexer(where, finer).index([photos])
+    loaded = Indexer(where, finer)
+    loaded.models()
+    with pytest.raises(RecipeMismatch, match="points_per_side"):
+        loaded.index([photos])
 
 
 def test_nothing_to_index_makes_no_index(tmp_path: Path, where: str) -> None:
@@ -266,6 +270,7 @@ def test_nothing_to_index_makes_no_index(tmp_path: Path, where: str) -> None:
         Indexer(where, "demo").index([tmp_path / "empty"])
     with pytest.raises(SegsearchError, match="there is no file or folder"):
         Indexer(where, "demo").index([tmp_path / "absent"])
+    assert not Path(where).exists()
 
 
 def test_one_writer_at_a_time(photos: Path, where: str, fast_profile: Profile) -> None:
