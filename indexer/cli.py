@@ -95,6 +95,8 @@ def status(
     try:
         if failed:
             rows = list(_failures(opened))
+            if output is Format.table:
+                rows = [{**row, "path": console.short_path(Path(row["path"]))} for row in rows]
             console.write_rows(rows, output, {"path": "path", "reason": "reason", "why": "message"})
         else:
             row: dict[str, Any] = {"index": index_, **asdict(opened.status())}

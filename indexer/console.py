@@ -114,6 +114,12 @@ def readable(path: str | Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def short_path(path: Path) -> str:
+    """Return a path for a person: relative to the working directory where it lies below it."""
+    here = Path.cwd()
+    return readable(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"

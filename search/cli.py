@@ -232,7 +232,7 @@ def demo(
 
     def show(title: str, hits: Sequence[Hit]) -> None:
         console.write(f"\nMost like {title}:")
-        console.write_rows([hit.to_plain() for hit in hits], Format.table, _COLUMNS)
+        _write_hits(hits, Format.table, "segment")
 
     sheets = run_demo(folder, photos, indexer_cli.Progress(quiet=False), show)
     console.write("")
@@ -282,8 +282,7 @@ def _read(picture: Path) -> NDArray[np.uint8]:
 
 
 def _show(hits: list[Hit], output: Format, save: Path | None, title: str, by: By) -> None:
-    columns = _COLUMNS if by == "segment" else _IMAGE_COLUMNS
-    console.write_rows([hit.to_plain() for hit in hits], output, columns)
+    _write_hits(hits, output, by)
     if save is not None:
         from search.render import save_hits
 
@@ -291,6 +290,14 @@ def _show(hits: list[Hit], output: Format, save: Path | None, title: str, by: By
             if drawn.file is None:
                 console.say(f"not drawn: {console.readable(drawn.hit.path)}: {drawn.why}")
         console.say(f"open {save / 'index.html'}")
+
+
+def _write_hits(hits: Sequence[Hit], output: Format, by: By) -> None:
+    rows = [hit.to_plain() for hit in hits]
+    if output is Format.table:
+        for row, hit in zip(rows, hits, strict=True):
+            row["path"] = console.short_path(hit.path)
+    console.write_rows(rows, output, _COLUMNS if by == "segment" else _IMAGE_COLUMNS)
 
 
 def segsearch() -> typer.Typer:

@@ -54,14 +54,14 @@ def run_demo(
     with Indexer(index, "demo") as indexer:
         indexer.index([photos], on_progress=on_progress)
     with Searcher(index) as searcher:
-        query = _first_picture(photos)
+        name, query = _first_picture(photos)
         height, width, _ = query.shape
         box = (width // 4, height // 4, 3 * width // 4, 3 * height // 4)
         queries = {
             "text": ("the text “red star”", searcher.text("red star", limit=_HITS)),
-            "image": ("a whole picture", searcher.image(query, limit=_HITS)),
+            "image": (f"the picture {name}", searcher.image(query, limit=_HITS)),
             "box": (
-                f"the object in the box {','.join(map(str, box))} of that picture",
+                f"the object in the box {','.join(map(str, box))} of {name}",
                 searcher.image(query, Prompt(box=box), limit=_HITS),
             ),
         }
@@ -73,11 +73,12 @@ def run_demo(
     return sheets
 
 
-def _first_picture(photos: Path) -> NDArray[np.uint8]:
+def _first_picture(photos: Path) -> tuple[str, NDArray[np.uint8]]:
+    """Return the name and the pixels of the first picture that can be used."""
     for found in library.scan(photos):
         if isinstance(found, library.Found):
             try:
-                return library.decode(library.read(found.location)).pixels
+                return found.path, library.decode(library.read(found.location)).pixels
             except PictureError:
                 continue  # the index run has recorded it
     raise SegsearchError(f"there is no usable picture in {photos}", "give another folder")
