@@ -97,9 +97,9 @@ def _patch_edges(
     start: int, stop: int, patches: int, low: int, high: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return each patch's first and last-plus-one pixel, clipped to [low, high], minus low."""
-    edges = start + np.arange(patches + 1) * ((stop - start) / patches)
-    first = np.floor(edges[:-1]).astype(np.intp)
-    last = np.ceil(edges[1:]).astype(np.intp)
+    edges = np.arange(patches + 1) * (stop - start)  # times patches, to stay with whole numbers
+    first = start + edges[:-1] // patches
+    last = start - (-edges[1:] // patches)
     return np.clip(first, low, high) - low, np.clip(last, low, high) - low
 
 
