@@ -32,7 +32,13 @@ TINY_TEXT = {"context_length": 16, "width": 32, "heads": 2, "layers": 1}
 
 def _tower(**options: Any) -> VisionTransformer:  # noqa: ANN401
     """Build a small tower for 48 pixels, with 4 × 4 patches."""
-    sizes = {"img_size": 48, "patch_size": 12, "embed_dim": 32, "depth": 2, "num_heads": 2}
+    sizes: dict[str, Any] = {
+        "img_size": 48,
+        "patch_size": 12,
+        "embed_dim": 32,
+        "depth": 2,
+        "num_heads": 2,
+    }
     asked = {key: options[key] for key in ("class_token", "global_pool", "num_classes")}
     return VisionTransformer(**sizes, **asked)
 

@@ -172,31 +172,22 @@ def test_the_recipe_changes_with_what_and_not_with_how_fast(
     assert weights != recipe["weights"]
 
 
-@pytest.mark.parametrize("point", [(80.0, 60.0), (30.5, 20.25), (0.0, 0.0), (159.9, 119.9)])
-def test_a_single_point_gives_the_best_of_three(
-    segmenter: Segmenter, embedded: Embedded, point: XY
-) -> None:
-    found, scores, logits = upstreams(embedded, [point], [1], None, multimask=True)
-    assert len(found) == 3
-    best = int(np.argmax(scores))
-    answer = segmenter.prompt(embedded, Prompt(points=(point,)))
-    np.testing.assert_array_equal(answer.mask, found[best])
-    np.testing.assert_array_equal(answer.logits, logits[best : best + 1])
-    assert answer.predicted_iou == pytest.approx(float(scores.max()))
-    assert answer.mask.dtype == np.bool_
-    assert answer.mask.shape == (120, 160)
-    assert answer.logits.shape == (1, 96, 96)
-
-
-def test_the_best_of_three_is_not_always_the_first(
-    segmenter: Segmenter, embedded: Embedded
-) -> None:
-    """Or the test above could not tell."""
+def test_a_single_point_gives_the_best_of_three(segmenter: Segmenter, embedded: Embedded) -> None:
     points = [(float(x), float(y)) for x in range(10, 160, 30) for y in range(10, 120, 30)]
-    best = {
-        int(upstreams(embedded, [point], [1], None, multimask=True)[1].argmax()) for point in points
-    }
-    assert len(best) > 1
+    places = set()
+    for point in [*points, (0.0, 0.0), (159.9, 119.9)]:
+        found, scores, logits = upstreams(embedded, [point], [1], None, multimask=True)
+        assert len(found) == 3
+        best = int(np.argmax(scores))
+        places.add(best)
+        answer = segmenter.prompt(embedded, Prompt(points=(point,)))
+        np.testing.assert_array_equal(answer.mask, found[best])
+        np.testing.assert_array_equal(answer.logits, logits[best : best + 1])
+        assert answer.predicted_iou == pytest.approx(float(scores.max()))
+        assert answer.mask.dtype == np.bool_
+        assert answer.mask.shape == (120, 160)
+        assert answer.logits.shape == (1, 96, 96)
+    assert len(places) > 1  # or always taking the first would do
 
 
 @pytest.mark.parametrize(
