@@ -85,14 +85,17 @@ class EdgeStore:
             if self._settings is not None:
                 raise StoreError(f"{self._folder} is an index already")
             self._clear_leftovers()
+            path, text = self._folder / layout.SETTINGS_FILE, settings.dump(recipe, dim)
             try:
                 for kind in KINDS:
                     self._shards[kind] = _create_shard(self._folder, kind, dim)
-                layout.write_file(self._folder / layout.SETTINGS_FILE, settings.dump(recipe, dim))
+                # before the file: whoever has seen it must find the recipe here
+                self._settings = settings.parse(text, str(path))
+                layout.write_file(path, text)
             except BaseException:
+                self._settings = None
                 self._close_shards()
                 raise
-            self._settings = layout.read_settings(self._folder)
             (self._folder / layout.CREATING_FILE).unlink()
 
     def recipe(self) -> dict[str, Any] | None:

@@ -61,14 +61,18 @@ def test_masks_are_those_of_upstreams_builder(
     from sam2.build_sam import build_sam2
 
     theirs = build_sam2("configs/sam2.1/sam2.1_hiera_t.yaml", str(cached), device="cpu")
+    for name in ("via_stability", "stability_delta", "stability_thresh"):
+        ours = getattr(model.upstream.sam_mask_decoder, f"dynamic_multimask_{name}")
+        assert ours == getattr(theirs.sam_mask_decoder, f"dynamic_multimask_{name}")
+        assert ours
     upstream = dataclasses.replace(model.embed(scene)).predictor
     upstream.model = theirs
     upstream.set_image(scene.copy())
     points, labels = np.array([[80.0, 60.0]], np.float32), np.array([1], np.int32)
     embedded = model.embed(scene)
     for multimask in (True, False):
-        ours = model.predict(embedded, points, labels, None, None, multimask_output=multimask)
+        found = model.predict(embedded, points, labels, None, None, multimask_output=multimask)
         masks, scores, logits = upstream.predict(points, labels, multimask_output=multimask)
-        np.testing.assert_array_equal(ours[0], masks.astype(np.bool_))
-        np.testing.assert_allclose(ours[1], scores, atol=1e-5)
-        np.testing.assert_allclose(ours[2], logits, atol=1e-4)
+        np.testing.assert_array_equal(found[0], masks.astype(np.bool_))
+        np.testing.assert_allclose(found[1], scores, atol=1e-5)
+        np.testing.assert_allclose(found[2], logits, atol=1e-4)

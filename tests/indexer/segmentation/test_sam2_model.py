@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from omegaconf import OmegaConf
 
 from indexer.errors import ModelError
 from indexer.profiles import MaskSettings, Profile, Sam2Profile, configs_dir
@@ -230,6 +231,7 @@ NECK = "sam2.modeling.backbones.image_encoder.FpnNeck"
         "sam2.build_sam.build_sam2",
         "sam2.modeling.sam2_base.torch.os.getcwd",  # reachable from sam2.modeling, not in it
         "sam2.modeling.sam2_base.torch.nn.Identity",
+        "sam2.modeling.backbones.hieradet.partial",  # functools', a class all the same
         "sam2.modeling.nothing.Here",
         "sam2.modeling.sam2_base.Nothing",
         "sam2.modeling.sam2_base.get_1d_sine_pe",
@@ -241,6 +243,17 @@ def test_a_configuration_that_calls_anything_else(tmp_path: Path, target: str) -
     with pytest.raises(ModelError, match=r"sam2\.yaml calls ") as caught:
         Sam2Model(profile, CPU)
     assert caught.value.hint == "only classes of sam2.modeling are allowed"
+
+
+def test_upstreams_configurations_are_allowed() -> None:
+    from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES
+
+    assert len(HF_MODEL_ID_TO_FILENAMES) == 8
+    for name in HF_MODEL_ID_TO_FILENAMES:
+        path, _ = sam2_model._locate(Sam2Profile(name, "seeded:1"))
+        config = OmegaConf.to_container(sam2_model._read_config(path))
+        sam2_model._check_targets(path, config)
+        assert "sam2.modeling.backbones.hieradet.Hiera" in str(config)
 
 
 @pytest.mark.parametrize(
