@@ -24,24 +24,31 @@ if TYPE_CHECKING:
 _TERMINAL_PACE, _LOG_PACE = 0.2, 10.0
 
 
+PathsArgument = Annotated[
+    list[Path], typer.Argument(metavar="PATH...", help="Folders or pictures.")
+]
+ProfileOption = Annotated[str, typer.Option(help="A packaged profile, or the path of a YAML file.")]
+LimitOption = Annotated[
+    int | None, typer.Option(min=1, help="Index at most this many new pictures.")
+]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GLOB", help="Skip files and folders that match; repeatable."),
+]
+MergeOption = Annotated[
+    bool, typer.Option("--merge/--no-merge", help="Merge near-identical masks.")
+]
+
+
 def index(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders or pictures.")],
+    paths: PathsArgument,
     *,
     index_: IndexOption,
-    profile: Annotated[
-        str, typer.Option(help="A packaged profile, or the path of a YAML file.")
-    ] = "balanced",
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Index at most this many new pictures.")
-    ] = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(metavar="GLOB", help="Skip files and folders that match; repeatable."),
-    ] = None,
+    profile: ProfileOption = "balanced",
+    limit: LimitOption = None,
+    exclude: ExcludeOption = None,
     device: DeviceOption = "auto",
-    merge: Annotated[
-        bool, typer.Option("--merge/--no-merge", help="Merge near-identical masks.")
-    ] = True,
+    merge: MergeOption = True,
     output: FormatOption = Format.table,
 ) -> None:
     """Find the objects in pictures and put them into an index.
@@ -49,11 +56,10 @@ def index(
     What has not changed since the last run is skipped. Ctrl-C ends the run after the picture at
     hand; the same command goes on from there.
 
+    \b
     Examples:
       index ./photos
-
-      index ./photos ./scans --index ./idx --exclude '*/thumbs/*'
-
+      index ./photos ./scans --index ./idx --exclude thumbs
       index ./photos --profile demo --limit 10
     """
     from indexer.indexer import Indexer
@@ -83,9 +89,9 @@ def status(
 ) -> None:
     """Show what an index holds.
 
+    \b
     Examples:
       segsearch status --index ./idx
-
       segsearch status --index ./idx --failed --format json
     """
     from indexer.index import Index

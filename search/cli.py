@@ -67,6 +67,16 @@ SaveOption = Annotated[
     ),
 ]
 ByOption = Annotated[By, typer.Option(help="Rank objects, or whole pictures.")]
+BoxOption = Annotated[
+    str | None,
+    typer.Option(metavar="X0,Y0,X1,Y1", help="The object lies in this box (pixels)."),
+]
+PointOption = Annotated[
+    list[str] | None, typer.Option(metavar="X,Y", help="A pixel on the object; repeatable.")
+]
+NotPointOption = Annotated[
+    list[str] | None, typer.Option(metavar="X,Y", help="A pixel beside it; repeatable.")
+]
 PathOption = Annotated[
     str | None,
     typer.Option(metavar="PREFIX", help="Only pictures in this folder, or whose path begins so."),
@@ -133,16 +143,9 @@ def image(
     picture: Annotated[Path, typer.Argument(help="The query picture.")],
     *,
     index_: IndexOption,
-    box: Annotated[
-        str | None,
-        typer.Option(metavar="X0,Y0,X1,Y1", help="The object lies in this box (pixels)."),
-    ] = None,
-    point: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y", help="A pixel on the object; repeatable.")
-    ] = None,
-    not_point: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y", help="A pixel beside it; repeatable.")
-    ] = None,
+    box: BoxOption = None,
+    point: PointOption = None,
+    not_point: NotPointOption = None,
     limit: LimitOption = 20,
     offset: OffsetOption = 0,
     by: ByOption = "segment",

@@ -54,23 +54,29 @@ def run_demo(
     with Indexer(index, "demo") as indexer:
         indexer.index([photos], on_progress=on_progress)
     with Searcher(index) as searcher:
-        name, query = _first_picture(photos)
-        height, width, _ = query.shape
-        box = (width // 4, height // 4, 3 * width // 4, 3 * height // 4)
-        queries = {
-            "text": ("the text “red star”", searcher.text("red star", limit=_HITS)),
-            "image": (f"the picture {name}", searcher.image(query, limit=_HITS)),
-            "box": (
-                f"the object in the box {','.join(map(str, box))} of {name}",
-                searcher.image(query, Prompt(box=box), limit=_HITS),
-            ),
-        }
+        found = _found(searcher, *_first_picture(photos))
     sheets = []
-    for name, (title, hits) in queries.items():
+    for name, (title, hits) in found.items():
         show(title, hits)
         save_hits(hits, folder / name, f"Most like {title}")
         sheets.append(folder / name / "index.html")
     return sheets
+
+
+def _found(
+    searcher: Searcher, name: str, query: NDArray[np.uint8]
+) -> dict[str, tuple[str, list[Hit]]]:
+    """Run the three queries; return each one's title and hits."""
+    height, width, _ = query.shape
+    box = (width // 4, height // 4, 3 * width // 4, 3 * height // 4)
+    return {
+        "text": ("the text “red star”", searcher.text("red star", limit=_HITS)),
+        "image": (f"the picture {name}", searcher.image(query, limit=_HITS)),
+        "box": (
+            f"the object in the box {','.join(map(str, box))} of {name}",
+            searcher.image(query, Prompt(box=box), limit=_HITS),
+        ),
+    }
 
 
 def _first_picture(photos: Path) -> tuple[str, NDArray[np.uint8]]:
