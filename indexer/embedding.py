@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from indexer import crops, models
-from indexer.errors import ModelError
+from indexer.errors import ModelError, SegsearchError
 from indexer.profiles import ClipProfile
 from indexer.records import Box, Vector
 
@@ -89,7 +89,16 @@ class Embedder:
             picture: RGB.
             mask: shape (H, W), the picture's size.
             box: tight half-open box around the mask.
+
+        Raises:
+            SegsearchError: the mask is of a picture of another size.
         """
+        if mask.shape != (picture.height, picture.width):
+            raise SegsearchError(
+                f"a mask of {mask.shape[1]}×{mask.shape[0]} pixels does not belong to "
+                f"a picture of {picture.width}×{picture.height}",
+                "give the picture that the region was cut out of",
+            )
         return self._crop(picture, mask, box, self._profile.crop_margin)
 
     def crop_picture(self, picture: PIL.Image.Image) -> crops.Crop:

@@ -76,7 +76,7 @@ class Indexer:
 
     def index(
         self,
-        paths: Sequence[str | Path],
+        paths: str | Path | Sequence[str | Path],
         *,
         exclude: Sequence[str] = (),
         limit: int | None = None,
@@ -86,7 +86,7 @@ class Indexer:
         """Index the pictures in these files and folders; what has not changed is skipped.
 
         Args:
-            paths: files and folders.
+            paths: files and folders, or a single one.
             exclude: shell patterns, see `indexer.library.scan`.
             limit: index at most this many new pictures.
             on_progress: called after every file with what has been done so far.
@@ -98,7 +98,8 @@ class Indexer:
         """
         from indexer.pipeline import Run, candidates
 
-        absolute = outermost(Path(path).expanduser().resolve() for path in paths)
+        given = [paths] if isinstance(paths, str | Path) else paths
+        absolute = outermost(Path(path).expanduser().resolve() for path in given)
         with self._writing(absolute, exclude) as index:
             self._claim(index, absolute)
             models = functools.cache(lambda: self._checked_models(index.recipe))

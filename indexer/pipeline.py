@@ -151,12 +151,12 @@ class Run:
         """Index the files, at most `limit` new pictures, until `stopped` says so."""
         complete = True
         for candidate in files:
-            self._take(candidate)
-            self._count(files=1)
-            self._on_progress(self._now())
             if stopped() or (limit is not None and self._pictures() >= limit):
                 complete = False
                 break
+            self._take(candidate)
+            self._count(files=1)
+            self._on_progress(self._now())
         self._write_waiting()
         self._index.flush()
         self._report = replace(self._report, complete=complete, current=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -43,7 +44,7 @@ def _numbers(text: str, names: str) -> tuple[float, ...]:
         numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
         numbers = ()
-    if len(numbers) != len(names.split(",")):
+    if len(numbers) != len(names.split(",")) or not all(map(math.isfinite, numbers)):
         raise typer.BadParameter(f"{text!r} is not of the form {names}, in pixels")
     return numbers
 

@@ -233,8 +233,9 @@ def test_limit_and_exclude(photos: Path, where: str, fast_profile: Profile) -> N
 def test_stopping_finishes_the_picture_at_hand(
     photos: Path, where: str, fast_profile: Profile
 ) -> None:
+    seen: list[Report] = []
     with Indexer(where, fast_profile) as indexer:
-        report = indexer.index([photos], stopped=lambda: True)
+        report = indexer.index([photos], on_progress=seen.append, stopped=lambda: bool(seen))
         assert (report.files, report.images, report.complete) == (1, 1, False)
         assert counts(indexer.index([photos])) == {"files": 3, "unchanged": 1, "images": 2}
 
@@ -262,6 +263,13 @@ def test_an_index_built_otherwise_is_refused(
     loaded.models()
     with pytest.raises(RecipeMismatch, match="points_per_side"):
         loaded.index([photos])
+
+
+def test_one_path_may_be_given_as_it_is(photos: Path, where: str, fast_profile: Profile) -> None:
+    with Indexer(where, fast_profile) as indexer:
+        assert indexer.index(photos / "trip").images == 1
+        assert indexer.index(str(photos / "a.png")).images == 1
+        assert indexer.index(photos, limit=0).files == 0
 
 
 def test_nothing_to_index_makes_no_index(tmp_path: Path, where: str) -> None:
@@ -295,6 +303,8 @@ def test_pieces_for_callers_who_bring_their_own_pictures(fast_profile: Profile) 
         assert region.rle.size == (72, 96)
         with pytest.raises(SegsearchError, match="must be RGB"):
             indexer.segments(picture.convert("RGBA"))
+        with pytest.raises(SegsearchError, match=r"mask of 96×72 pixels .* picture of 48×36"):
+            indexer.vectors(picture.resize((48, 36)), regions)
 
 
 def test_the_image_id_is_its_bytes(photos: Path, where: str, fast_profile: Profile) -> None:

@@ -130,6 +130,7 @@ def test_indexing_with_a_bad_file(run: Callable[..., Run], tmp_path: Path, fast_
         (["search", "image", "absent.png", "--index", "nowhere"], 1, "absent.png cannot be used"),
         (["search", "image", "x.png", "--box", "1,2,3"], 2, "x0,y0,x1,y1"),
         (["search", "image", "x.png", "--point", "a,b"], 2, "x,y"),
+        (["search", "image", "x.png", "--box", "nan,0,inf,9"], 2, "x0,y0,x1,y1"),
         (["search", "text", "x", "-k", "0"], 2, "-k"),
         (["search", "text", "x", "--by", "both"], 2, "--by"),
         (["search", "text", "x", "--since", "May"], 2, "--since"),
