@@ -18,7 +18,7 @@ import PIL.ImageFilter
 from numpy.typing import NDArray
 
 from indexer import library
-from indexer.errors import PictureError
+from indexer.errors import PictureError, SegsearchError
 from indexer.records import Region
 from indexer.segmentation.masks import decode
 from search.hits import Hit
@@ -27,6 +27,8 @@ _COLOUR = (255, 45, 120)
 _TINT = 0.35
 _JPEG_QUALITY = 90
 _THUMBNAIL_PX = 420
+#: Characters of the picture's name in the names of what is written; 4 bytes each at most.
+_NAME_LENGTH = 50
 #: Outline width over the picture's longer side.
 _OUTLINE = 1 / 300
 
@@ -116,7 +118,19 @@ def save_hits(hits: Sequence[Hit], folder: Path, title: str) -> list[Drawn]:
 
     Returns:
         What became of each hit, in their order; a picture that is gone is no error.
+
+    Raises:
+        SegsearchError: the folder cannot be written to.
     """
+    try:
+        return _save_hits(hits, folder, title)
+    except OSError as error:
+        raise SegsearchError(
+            f"cannot write to {folder}: {error.strerror}", "give another folder"
+        ) from error
+
+
+def _save_hits(hits: Sequence[Hit], folder: Path, title: str) -> list[Drawn]:
     folder.mkdir(parents=True, exist_ok=True)
     drawn: list[Drawn] = []
     cards: list[str] = []
@@ -127,7 +141,7 @@ def save_hits(hits: Sequence[Hit], folder: Path, title: str) -> list[Drawn]:
             drawn.append(Drawn(hit, None, error.message))
             cards.append(_gone(hit, error.message))
             continue
-        file = folder / f"{rank:03d}-{_safe(hit.path.stem)}.jpg"
+        file = folder / f"{rank:03d}-{_safe(hit.path.stem)[:_NAME_LENGTH]}.jpg"
         picture.save(file, quality=_JPEG_QUALITY)
         drawn.append(Drawn(hit, file))
         cards.append(_card(hit, file, picture))
@@ -178,5 +192,6 @@ def _count(number: int) -> str:
 
 
 def _safe(name: str) -> str:
-    """Return a file name without bytes that are not text."""
-    return name.encode("utf-8", "replace").decode("utf-8")
+    """Return a file name without bytes that are not text and characters that are not shown."""
+    text = name.encode("utf-8", "replace").decode("utf-8")
+    return "".join(character if character.isprintable() else "?" for character in text)

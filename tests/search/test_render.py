@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from indexer.errors import PictureError
+from indexer.errors import PictureError, SegsearchError
 from indexer.records import Region
 from indexer.segmentation import masks
 from search import Searcher
@@ -52,6 +52,19 @@ def test_hits_become_pictures_and_a_page(hits: list[Hit], tmp_path: Path) -> Non
 def _name(drawn: Drawn) -> str:
     assert drawn.file is not None
     return drawn.file.name
+
+
+def test_odd_names_are_written_under_plain_ones(hits: list[Hit], tmp_path: Path) -> None:
+    odd = tmp_path / ("line\nend " + "x" * 240 + ".png")
+    shutil.copy(hits[0].path, odd)
+    (drawn,) = save_hits([replace(hits[0], paths=(odd,))], tmp_path / "out", "x")
+    assert _name(drawn) == "001-line?end " + "x" * 41 + ".jpg"
+
+
+def test_a_folder_that_cannot_be_written_to(hits: list[Hit], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SegsearchError, match=r"cannot write to .*/file: File exists"):
+        save_hits(hits, tmp_path / "file", "x")
 
 
 def test_no_hits_is_a_page_that_says_so(tmp_path: Path) -> None:
