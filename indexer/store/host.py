@@ -18,9 +18,10 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, Listener, answer_challenge, deliver_challenge
 from pathlib import Path
@@ -36,7 +37,7 @@ GRACE_S = 2.0
 #: How long it waits for its first one.
 PATIENCE_S = 30.0
 
-_SOCKET_FILE = "host.sock"
+_SOCKET_FILE = "host-{}.sock"
 #: Longest path that a Unix socket can have, bytes; macOS has the least.
 _MAX_SOCKET_PATH = 103
 _POLL_S = 0.1
@@ -59,23 +60,22 @@ class Host:
     def serve(self) -> None:
         """Answer clients; return after the last one has gone, with everything written out."""
         socket = _socket_path(self._folder)
-        socket.unlink(missing_ok=True)
         umask = os.umask(0o177)
         try:
             listener = Listener(str(socket), family="AF_UNIX", backlog=64)
         finally:
             os.umask(umask)
-        wire.publish(self._folder, wire.Contact(str(socket), self._key, os.getpid()))
+        contact = wire.Contact(str(socket), self._key, os.getpid())
+        wire.publish(self._folder, contact)
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
-        try:
+        with ExitStack() as ending:
+            if socket.parent != self._folder:
+                ending.callback(shutil.rmtree, socket.parent)
+            ending.callback(_unless_gone, listener.close)
+            ending.callback(_unless_gone, partial(wire.withdraw, self._folder, contact))
+            ending.callback(self._close_store)
             while not self._is_over():
                 time.sleep(_POLL_S)
-        finally:
-            wire.withdraw(self._folder)
-            listener.close()
-            self._close_store()
-            if socket.parent != self._folder:
-                shutil.rmtree(socket.parent)
 
     def end(self, _signal: int, _frame: FrameType | None) -> None:
         """Let `serve` return as soon as the calls in progress are done; a signal handler."""
@@ -159,10 +159,19 @@ class Host:
 
 
 def _socket_path(folder: Path) -> Path:
-    path = folder / _SOCKET_FILE
+    """Return a path of this host's own, so that closing it never closes another's."""
+    for stale in folder.glob(_SOCKET_FILE.format("*")):
+        stale.unlink(missing_ok=True)  # of hosts that were killed: we hold the lock
+    path = folder / _SOCKET_FILE.format(os.getpid())
     if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
         return path
-    return Path(tempfile.mkdtemp(prefix="segsearch-")) / _SOCKET_FILE
+    return Path(tempfile.mkdtemp(prefix="segsearch-")) / _SOCKET_FILE.format(os.getpid())
+
+
+def _unless_gone(action: Callable[[], object]) -> None:
+    """Undo something in the folder, which may have been moved or removed meanwhile."""
+    with suppress(FileNotFoundError):
+        action()
 
 
 def _log(message: str) -> None:

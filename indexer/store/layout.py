@@ -6,6 +6,7 @@
     segsearch.creating   there while an index is being made
     images/ segments/ files/ roots/     one Edge shard per kind
     host.json            socket and key of the host process, mode 0600, while there is one
+    host-<pid>.sock      the socket, unless the folder's path is too long for one
     host.lock            held by the host process as long as it lives
     host.log             what the host process had to say
 """

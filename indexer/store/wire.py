@@ -35,24 +35,34 @@ class Contact:
 
 def publish(folder: Path, contact: Contact) -> None:
     """Tell clients where the host of `folder` is; readable by this user only."""
-    text = json.dumps({"address": contact.address, "key": contact.key.hex(), "pid": contact.pid})
+    stored = {"address": contact.address, "key": contact.key.hex(), "pid": contact.pid}
+    text = json.dumps({**stored, "folder": _identity(folder)})
     layout.write_file(folder / layout.HOST_FILE, text, mode=0o600)
 
 
-def withdraw(folder: Path) -> None:
-    """Undo `publish`."""
-    (folder / layout.HOST_FILE).unlink(missing_ok=True)
+def withdraw(folder: Path, contact: Contact) -> None:
+    """Undo `publish`, unless another host has published since. Raises `OSError`."""
+    if find(folder) == contact:
+        (folder / layout.HOST_FILE).unlink(missing_ok=True)
 
 
 def find(folder: Path) -> Contact | None:
     """Return what the last host published; None without one. Raises `OSError`."""
     try:
         stored = json.loads((folder / layout.HOST_FILE).read_text("utf-8"))
+        if stored["folder"] != _identity(folder):
+            return None  # a copy of the folder: the host is the original's
         return Contact(stored["address"], bytes.fromhex(stored["key"]), stored["pid"])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
         return None  # left by a power cut; the next host writes a new one
+
+
+def _identity(folder: Path) -> list[int]:
+    """Return what a folder keeps when it is moved, and a copy of it does not have."""
+    info = folder.stat()
+    return [info.st_dev, info.st_ino]
 
 
 def take_lock(folder: Path) -> int | None:

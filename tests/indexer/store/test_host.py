@@ -208,7 +208,7 @@ def test_a_spoilt_contact_is_replaced(folder: Path) -> None:
 
 def test_a_host_that_cannot_start_says_why(folder: Path) -> None:
     folder.mkdir()
-    (folder / "host.sock").mkdir()
+    (folder / "host-0.sock").mkdir()
     with pytest.raises(StoreUnavailable, match="exit status 1"):
         HostedStore(folder)
 
@@ -242,7 +242,7 @@ def test_hosts_belong_to_no_terminal(steady: tuple[Path, HostedStore]) -> None:
 
 def test_socket_and_key_are_the_users_own(steady: tuple[Path, HostedStore]) -> None:
     folder, store = steady
-    for name in (layout.HOST_FILE, layout.LOCK_FILE, "host.sock"):
+    for name in (layout.HOST_FILE, layout.LOCK_FILE, f"host-{host_pid(folder)}.sock"):
         assert (folder / name).stat().st_mode & 0o777 == 0o600
     assert store.recipe() == RECIPE
 
