@@ -53,7 +53,8 @@ class Embedder:
             ModelError: the model is unknown, or its weights cannot be used.
             WeightsUnavailable: the weights are not to be had.
         """
-        name, model, self._fingerprint = _load(profile)
+        with models.BUILDING:
+            name, model, self._fingerprint = _load(profile)
         self._profile = profile
         self._device = device
         self._model = model.to(device).eval()

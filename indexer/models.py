@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import pickle
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 _TRANSFORMERS_KEYS = ("vision_encoder.", "prompt_encoder.", "mask_decoder.", "shared_image_")
 _NOT_TENSORS = "it holds other things than tensors, or is damaged"
 _SEEDED = "seeded:"
+
+#: Held while a model is built: the random state that seeded weights are drawn from, and the
+#: scripting of upstream's transforms, belong to the whole process.
+BUILDING = threading.RLock()
 _READ_SIZE = 1 << 20
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 from indexer.errors import QueryError
 from indexer.index import Found, FoundImage, Index
@@ -35,7 +36,8 @@ class Searcher:
     """Searches an index with the models it was built with.
 
     Models are loaded when the first query needs them: CLIP for texts and pictures, SAM 2 for
-    prompts, none for segments. Use it as a context manager, or call `close`.
+    prompts, none for segments. Safe to use from many threads. Use it as a context manager, or
+    call `close`.
 
     Attributes:
         where: the index's place, as given.
@@ -60,6 +62,7 @@ class Searcher:
         self._device_name = device
         self._index = Index(open_store(self.where, create_ok=False), self.where)
         self._profile = profile_from(self._index.recipe.provenance["profile"])
+        self._loading = threading.Lock()
         self._embedder: Embedder | None = None
         self._segmenter: Segmenter | None = None
 
@@ -175,6 +178,8 @@ class Searcher:
         Raises:
             QueryError: a filter makes no sense.
         """
+        if by not in get_args(By):
+            raise QueryError(f"{by!r} is neither segment nor image", "rank by one of the two")
         where = self._narrowed(filters)
         if by == "segment":
             return self._hits(self._index.search(vector, where, limit, offset))
@@ -220,15 +225,16 @@ class Searcher:
             ModelError: it cannot be built, or its weights cannot be had.
             RecipeMismatch: it is no longer the one that the index was built with.
         """
-        if self._embedder is None:
-            from indexer.embedding import Embedder
-            from indexer.models import choose_device
+        with self._loading:
+            if self._embedder is None:
+                from indexer.embedding import Embedder
+                from indexer.models import choose_device
 
-            embedder = Embedder(self._profile.clip, choose_device(self._device_name))
-            stored = self._index.recipe.vector_space
-            require_same("CLIP", stored, embedder.vector_space(), self.where)
-            self._embedder = embedder
-        return self._embedder
+                embedder = Embedder(self._profile.clip, choose_device(self._device_name))
+                stored = self._index.recipe.vector_space
+                require_same("CLIP", stored, embedder.vector_space(), self.where)
+                self._embedder = embedder
+            return self._embedder
 
     def segmenter(self) -> Segmenter:
         """Load the index's SAM 2, once.
@@ -236,13 +242,14 @@ class Searcher:
         Raises:
             ModelError: it cannot be built, or its weights cannot be had.
         """
-        if self._segmenter is None:
-            from indexer.models import choose_device
-            from indexer.segmentation.segmenter import Segmenter
+        with self._loading:
+            if self._segmenter is None:
+                from indexer.models import choose_device
+                from indexer.segmentation.segmenter import Segmenter
 
-            device = choose_device(self._device_name)
-            self._segmenter = Segmenter(self._profile.sam2, self._profile.masks, device)
-        return self._segmenter
+                device = choose_device(self._device_name)
+                self._segmenter = Segmenter(self._profile.sam2, self._profile.masks, device)
+            return self._segmenter
 
     def close(self) -> None:
         """Let go of the index and the models."""
@@ -261,6 +268,7 @@ class Searcher:
         self.close()
 
     def _narrowed(self, filters: Filters) -> Filter:
+        """Return the filter in the store's terms."""
         return EVERYTHING if filters == NO_FILTERS else filters.to_store(self._index.roots())
 
     def _hits(self, found: list[Found] | list[FoundImage]) -> list[Hit]:

@@ -124,7 +124,7 @@ class Sam2Model:
             if name not in OUR_SETTINGS
         }
         given["points_per_batch"] = _affordable_points(pixels, settings)
-        with warnings.catch_warnings():
+        with models.BUILDING, warnings.catch_warnings():
             _ignore_script_warning()
             generator = _generator_class()(self.upstream, output_mode="coco_rle", **given)
         generator.predictor._bb_feat_sizes = self._predictor._bb_feat_sizes
@@ -172,7 +172,7 @@ class Sam2Model:
     def _new_predictor(self) -> SAM2ImagePredictor:
         from sam2.sam2_image_predictor import SAM2ImagePredictor
 
-        with warnings.catch_warnings():
+        with models.BUILDING, warnings.catch_warnings():
             _ignore_script_warning()
             predictor = SAM2ImagePredictor(self.upstream)
         # upstream takes a 1024-pixel model for granted
@@ -264,7 +264,7 @@ def _is_sam2_class(target: str) -> bool:
 
 def _draw_weights(path: Path, config: DictConfig, seed: int) -> SAM2Base:
     """Build the model with random weights that depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with models.BUILDING, torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         model = _build(path, config)
         for name, module in model.named_modules():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -183,3 +184,14 @@ def test_changed_weights_are_refused(where: str, tmp_path: Path) -> None:
     refused = pytest.raises(RecipeMismatch, match="weights: the index has '0000")
     with Searcher(tmp_path / "index") as searcher, refused:
         searcher.text("x")
+
+
+def test_many_threads_may_begin_at_once(where: str, searcher: Searcher) -> None:
+    """None of them has loaded a model yet."""
+    expected = searcher.text("red"), searcher.image(scene(1), Prompt(box=(5, 5, 40, 40)))
+    with Searcher(where) as fresh, ThreadPoolExecutor(6) as pool:
+        texts = [pool.submit(fresh.text, "red") for _ in range(3)]
+        boxed = [pool.submit(fresh.image, scene(1), Prompt(box=(5, 5, 40, 40))) for _ in range(3)]
+        for answers, hits in ((texts, expected[0]), (boxed, expected[1])):
+            for answer in answers:
+                assert [h.to_plain() for h in answer.result()] == [h.to_plain() for h in hits]
