@@ -20,7 +20,7 @@ help:
 	@echo 'make clean                   remove what these targets made'
 
 demo: $(READY)
-	$(BIN)/segsearch demo $(OUT)/demo $(if $(PHOTOS),--photos $(PHOTOS))
+	$(BIN)/segsearch demo $(OUT)/demo $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 test: $(READY)
 	$(BIN)/pytest
@@ -36,7 +36,7 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.search_latency
-	$(BIN)/python -m benchmarks.automatic_masks $(if $(PHOTOS),--photos $(PHOTOS))
+	$(BIN)/python -m benchmarks.automatic_masks $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

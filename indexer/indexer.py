@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import functools
 import platform
@@ -67,10 +68,8 @@ class Indexer:
         self._where = str(index)
         self._profile = load_profile(profile) if isinstance(profile, str) else profile
         if not merge:
-            from dataclasses import replace
-
-            masks = replace(self._profile.masks, merge_iou_thresh=None)
-            self._profile = replace(self._profile, masks=masks)
+            masks = dataclasses.replace(self._profile.masks, merge_iou_thresh=None)
+            self._profile = dataclasses.replace(self._profile, masks=masks)
         self._device_name = device
         self._models: Models | None = None
 
@@ -78,7 +77,7 @@ class Indexer:
         self,
         paths: str | Path | Sequence[str | Path],
         *,
-        exclude: Sequence[str] = (),
+        exclude: str | Sequence[str] = (),
         limit: int | None = None,
         on_progress: Callable[[Report], None] = lambda _: None,
         stopped: Callable[[], bool] = lambda: False,
@@ -87,7 +86,7 @@ class Indexer:
 
         Args:
             paths: files and folders, or a single one.
-            exclude: shell patterns, see `indexer.library.scan`.
+            exclude: shell patterns, or a single one, see `indexer.library.scan`.
             limit: index at most this many new pictures.
             on_progress: called after every file with what has been done so far.
             stopped: asked after every file; True ends the run at a clean point.
@@ -100,11 +99,13 @@ class Indexer:
 
         given = [paths] if isinstance(paths, str | Path) else paths
         absolute = outermost(Path(path).expanduser().resolve() for path in given)
-        with self._writing(absolute, exclude) as index:
+        patterns = [exclude] if isinstance(exclude, str) else exclude
+        with self._writing(absolute, patterns) as index:
+            self._check_profile(index.recipe)
             self._claim(index, absolute)
             models = functools.cache(lambda: self._checked_models(index.recipe))
             run = Run(index, models, on_progress)
-            report = run.take_all(candidates(index, absolute, exclude), limit, stopped)
+            report = run.take_all(candidates(index, absolute, patterns), limit, stopped)
             if report.images:
                 index.optimise()
             return report
@@ -209,6 +210,17 @@ class Indexer:
             place = owner(path, index.roots())
             assert place is not None  # noqa: S101 - it has just been added
             index.forget_retryable(*place)
+
+    def _check_profile(self, stored: Recipe) -> None:
+        """Refuse a profile that differs from the index's, as far as can be told without models."""
+        clip, masks = self._profile.clip, dataclasses.asdict(self._profile.masks)
+        del masks["points_per_batch"]  # how fast, not what
+        given = {"model": self._profile.sam2.model, **masks}
+        known = {key: stored.segmentation.get(key) for key in given}
+        require_same("segmentation", known, given, self._where)
+        given = {"crop_margin": clip.crop_margin, "focus_weight": clip.focus_weight}
+        known = {key: stored.vector_space.get(key) for key in given}
+        require_same("CLIP", known, given, self._where)
 
     def _checked_models(self, stored: Recipe) -> Models:
         """Return the models, refusing those that the index was not built with."""

@@ -27,4 +27,6 @@ def as_pixels(image: PIL.Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
             f"a picture must be RGB with 8 bits a channel, not {pixels.dtype} {pixels.shape}",
             "convert it with PIL's convert('RGB'), or read it with indexer.library.decode",
         )
+    if pixels.size == 0:
+        raise SegsearchError(f"a picture of {pixels.shape} has no pixels", "give another one")
     return pixels

@@ -16,6 +16,13 @@ from indexer.store.schema import FORMAT
 
 Plain = Mapping[str, Any]
 
+#: What is read from a stored recipe, beyond comparing it.
+_NEEDED = {
+    "vector_space": ("dim", "model"),
+    "segmentation": ("model",),
+    "provenance": ("profile",),
+}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -64,12 +71,14 @@ def recipe_from(plain: Plain, where: str) -> Recipe:
             f"the index {where} has format {found}, this segsearch reads {FORMAT}",
             "index into another place with --index, or use the version that wrote it",
         )
-    try:
-        return Recipe(plain["vector_space"], plain["segmentation"], plain["provenance"])
-    except KeyError as error:
-        raise StoreDamaged(
-            f"the recipe of the index {where} lacks {error}", "index into another place"
-        ) from error
+    for part, keys in _NEEDED.items():
+        for key in keys:
+            if key not in plain.get(part, {}):
+                raise StoreDamaged(
+                    f"the recipe of the index {where} lacks {part}.{key}",
+                    "restore the index from a backup, or index into another place",
+                )
+    return Recipe(plain["vector_space"], plain["segmentation"], plain["provenance"])
 
 
 def require_same(part: str, stored: Plain, given: Plain, where: str) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from search.hits import Hit
 
 XY = tuple[float, float]
+#: Most hits at once: beyond that, exporting is the better tool.
+MAX_HITS = 1_000_000
 By = Literal["segment", "image"]
 
 _COLUMNS = {
@@ -59,8 +61,12 @@ def _box(text: str) -> Box:
     return x0, y0, x1, y1
 
 
-LimitOption = Annotated[int, typer.Option("-k", "--limit", min=1, help="Number of hits at most.")]
-OffsetOption = Annotated[int, typer.Option(min=0, help="Hits to leave out at the top.")]
+LimitOption = Annotated[
+    int, typer.Option("-k", "--limit", min=1, max=MAX_HITS, help="Number of hits at most.")
+]
+OffsetOption = Annotated[
+    int, typer.Option(min=0, max=MAX_HITS, help="Hits to leave out at the top.")
+]
 SaveOption = Annotated[
     Path | None,
     typer.Option(
@@ -279,6 +285,8 @@ def _prompt(box: str | None, points: list[str], not_points: list[str]) -> Prompt
 def _read(picture: Path) -> NDArray[np.uint8]:
     from indexer import library
 
+    if not picture.exists():
+        raise QueryError(f"there is no picture {picture}", "check the spelling")
     try:
         return library.decode(library.read(picture)).pixels
     except PictureError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
@@ -44,6 +45,9 @@ class Filters:
         if self.path is not None:
             must.append(_below(self.path, roots))
         if self.min_area is not None or self.max_area is not None:
+            for share in (self.min_area, self.max_area):
+                if share is not None and not 0 <= share <= 1:
+                    raise QueryError(f"an area of {share} is none", "give a share from 0 to 1")
             _check_order(self.min_area, self.max_area, "area")
             must.append(Range("area_fraction", gte=self.min_area, lte=self.max_area))
         if self.since is not None or self.until is not None:
@@ -55,12 +59,15 @@ class Filters:
 
 
 def _below(path: str | Path, roots: dict[str, Path]) -> Condition:
-    absolute = Path(path).expanduser().resolve()
-    found = prefixes(absolute, roots, folder=absolute.is_dir() or str(path).endswith("/"))
+    absolute = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - keeps links
+    folder = absolute.is_dir() or str(path).endswith("/")
+    # a link inside the library is indexed by its own path, one that leads there is not
+    named = {*prefixes(absolute, roots, folder=folder)}
+    found = named | {*prefixes(absolute.resolve(), roots, folder=folder)}
     if not found:
         known = ", ".join(str(root) for root in roots.values())
         raise QueryError(f"{absolute} lies outside the library", f"its folders are: {known}")
-    return AnyOf(tuple(Prefix("paths", prefix) for prefix in found))
+    return AnyOf(tuple(Prefix("paths", prefix) for prefix in sorted(found)))
 
 
 def _check_order(low: float | date | None, high: float | date | None, what: str) -> None:

@@ -28,8 +28,8 @@ class Hit:
 
     @property
     def path(self) -> Path:
-        """The first of the files with this picture."""
-        return self.paths[0]
+        """The first of the files with this picture that is there; the first if none is."""
+        return next((path for path in self.paths if path.exists()), self.paths[0])
 
     def to_plain(self) -> dict[str, Any]:
         """Return the hit as plain data, for JSON; see docs/formats.md."""

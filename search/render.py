@@ -146,7 +146,7 @@ def _save_hits(hits: Sequence[Hit], folder: Path, title: str) -> list[Drawn]:
         drawn.append(Drawn(hit, file))
         cards.append(_card(hit, file, picture))
     page = _PAGE.substitute(
-        title=html.escape(title), count=_count(len(hits)), cards="\n".join(cards)
+        title=html.escape(_safe(title)), count=_count(len(hits)), cards="\n".join(cards)
     )
     (folder / "index.html").write_text(page, encoding="utf-8")
     return drawn

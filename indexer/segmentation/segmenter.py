@@ -40,7 +40,7 @@ class Prompt:
     previous: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        if not self.points and self.box is None and self.previous is None:
+        if len(self.points) == 0 and self.box is None and self.previous is None:
             raise QueryError(
                 "a prompt needs a point on the object, a box, or a previous mask",
                 "points beside the object alone do not say what to cut out",

@@ -259,6 +259,10 @@ def test_an_index_built_otherwise_is_refused(
         Indexer(where, other).index([photos])
     with pytest.raises(RecipeMismatch, match=r"points_per_side: the index has 6, this run 7"):
         Indexer(where, finer).index([photos])
+    with Indexer(where, fast_profile) as indexer:
+        indexer.index([photos])
+    with pytest.raises(RecipeMismatch, match="merge_iou_thresh"):  # also with nothing new
+        Indexer(where, fast_profile, merge=False).index([photos])
     loaded = Indexer(where, finer)
     loaded.models()
     with pytest.raises(RecipeMismatch, match="points_per_side"):
@@ -270,6 +274,7 @@ def test_one_path_may_be_given_as_it_is(photos: Path, where: str, fast_profile: 
         assert indexer.index(photos / "trip").images == 1
         assert indexer.index(str(photos / "a.png")).images == 1
         assert indexer.index(photos, limit=0).files == 0
+        assert indexer.index(photos, exclude="b.*").unchanged == 2
 
 
 def test_nothing_to_index_makes_no_index(tmp_path: Path, where: str) -> None:

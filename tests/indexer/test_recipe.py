@@ -15,7 +15,7 @@ from indexer.store.schema import FORMAT
 RECIPE = Recipe(
     {"model": "ViT-B-16", "dim": 512},
     {"model": "sam2.1", "merge_iou_thresh": None, "points_per_side": 32},
-    {"device": "cpu"},
+    {"device": "cpu", "profile": {}},
 )
 
 
@@ -30,7 +30,7 @@ def test_a_recipe_survives_json() -> None:
 
 
 def test_the_models_recipes_survive_json(segmenter: Segmenter, embedder: Embedder) -> None:
-    recipe = Recipe(embedder.vector_space(), segmenter.recipe(), {})
+    recipe = Recipe(embedder.vector_space(), segmenter.recipe(), {"profile": {}})
     back = recipe_from(json.loads(json.dumps(recipe.to_plain())), "here")
     assert back == recipe
     assert back.segmentation_id == recipe.segmentation_id
@@ -59,11 +59,16 @@ def test_another_format(found: object) -> None:
         recipe_from(plain, "here")
 
 
-@pytest.mark.parametrize("part", ["vector_space", "segmentation", "provenance"])
-def test_a_part_that_is_missing(part: str) -> None:
+@pytest.mark.parametrize(
+    ("part", "key"), [("vector_space", "dim"), ("segmentation", "model"), ("provenance", "profile")]
+)
+def test_a_part_that_is_missing(part: str, key: str) -> None:
     plain = RECIPE.to_plain()
+    del plain[part][key]
+    with pytest.raises(StoreDamaged, match=rf"index here lacks {part}\.{key}"):
+        recipe_from(plain, "here")
     del plain[part]
-    with pytest.raises(StoreDamaged, match=f"index here lacks '{part}'"):
+    with pytest.raises(StoreDamaged, match=rf"index here lacks {part}\."):
         recipe_from(plain, "here")
 
 

@@ -127,11 +127,16 @@ def test_indexing_with_a_bad_file(run: Callable[..., Run], tmp_path: Path, fast_
         (["search", "text", "x", "--index", "nowhere"], 1, "there is no index at nowhere"),
         (["index", "nowhere", "--profile", "demo"], 1, "there is no file or folder"),
         (["index", ".", "--profile", "dmeo"], 1, "there is no profile 'dmeo'"),
-        (["search", "image", "absent.png", "--index", "nowhere"], 1, "absent.png cannot be used"),
+        (
+            ["search", "image", "absent.png", "--index", "nowhere"],
+            1,
+            "there is no picture absent.png",
+        ),
         (["search", "image", "x.png", "--box", "1,2,3"], 2, "x0,y0,x1,y1"),
         (["search", "image", "x.png", "--point", "a,b"], 2, "x,y"),
         (["search", "image", "x.png", "--box", "nan,0,inf,9"], 2, "x0,y0,x1,y1"),
         (["search", "text", "x", "-k", "0"], 2, "-k"),
+        (["search", "text", "x", "-k", "99999999999999999999"], 2, "-k"),
         (["search", "text", "x", "--by", "both"], 2, "--by"),
         (["search", "text", "x", "--since", "May"], 2, "--since"),
         (["index"], 2, "PATH"),
@@ -232,7 +237,8 @@ def test_the_examples_run(
     for example in [*examples, *_readme_examples()]:
         words = [stand_ins.get(word, word) for word in example if word != "segsearch"]
         if words[0] == "index":
-            words += [] if "--profile" in words else ["--profile", fast_yaml]
+            own = ["--index", str(tmp_path / "other")]  # of another profile
+            words += own if "--profile" in words else ["--profile", fast_yaml]
         elif "./idx" in words:
             words[words.index("./idx")] = where
         done = run(*words)

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from indexer.errors import IndexNotFound, QueryError, RecipeMismatch, SegsearchError
@@ -132,6 +133,8 @@ def test_area_filters(searcher: Searcher) -> None:
     assert found == [share for share in shares if low <= share <= high]
     with pytest.raises(QueryError, match=r"range from 0\.9 to 0\.1 is empty"):
         searcher.text("x", filters=Filters(min_area=0.9, max_area=0.1))
+    with pytest.raises(QueryError, match="an area of nan is none"):
+        searcher.text("x", filters=Filters(min_area=float("nan")))
     with pytest.raises(QueryError, match="no area"):
         searcher.text("x", filters=Filters(min_area=0.1), by="image")
 
@@ -164,6 +167,10 @@ def test_questions_that_make_no_sense(searcher: Searcher) -> None:
         searcher.image(scene(1), Prompt(points=((500, 500),)))
     with pytest.raises(SegsearchError, match="must be RGB"):
         searcher.image(scene(1).convert("L"))
+    with pytest.raises(SegsearchError, match="has no pixels"):
+        searcher.image(np.zeros((0, 5, 3), dtype=np.uint8))
+    with pytest.raises(QueryError, match="'both' is neither"):
+        searcher.text("x", by="both")  # type: ignore[arg-type]
 
 
 def test_an_index_must_be_there(tmp_path: Path) -> None:
