@@ -20,7 +20,7 @@ from indexer.pixels import as_pixels
 from indexer.profiles import Profile, load_profile, profile_data
 from indexer.recipe import Recipe, require_same
 from indexer.roots import outermost, owner
-from indexer.store import open_store
+from indexer.store import is_server, open_store
 
 if TYPE_CHECKING:
     import numpy as np
@@ -213,9 +213,8 @@ class Indexer:
 
     def _check_profile(self, stored: Recipe) -> None:
         """Refuse a profile that differs from the index's, as far as can be told without models."""
-        clip, masks = self._profile.clip, dataclasses.asdict(self._profile.masks)
-        del masks["points_per_batch"]  # how fast, not what
-        given = {"model": self._profile.sam2.model, **masks}
+        clip = self._profile.clip
+        given = {"model": self._profile.sam2.model, **self._profile.masks.deciding()}
         known = {key: stored.segmentation.get(key) for key in given}
         require_same("segmentation", known, given, self._where)
         given = {"crop_margin": clip.crop_margin, "focus_weight": clip.focus_weight}
@@ -243,7 +242,7 @@ class Indexer:
 @contextlib.contextmanager
 def _only_writer(where: str) -> Iterator[None]:
     """Keep a second index run out of an index folder; a server has no such lock."""
-    if where.startswith(("http://", "https://")):
+    if is_server(where):
         yield
         return
     with (Path(where).expanduser() / "writer.lock").open("w") as lock:

@@ -189,11 +189,10 @@ class Run:
         """
         image_id = records.image_id(content.sha256)
         file = _file(candidate, image_id=image_id)
-        present = self._index.images([image_id])
         if image_id in self._waiting:
             self._waiting[image_id].files.append(file)
             self._count(copies=1)
-        elif present:
+        elif present := self._index.images([image_id]):
             self._index.add_path(present[0], library.full_path(file.root, file.path))
             self._count(copies=1)
             self._finish(candidate.known, file)

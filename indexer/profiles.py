@@ -96,6 +96,12 @@ class MaskSettings:
         thinned = self.points_per_side / self.crop_n_points_downscale_factor**self.crop_n_layers
         _require(thinned >= 1, "points_per_side", "enough for a point in every layer of crops")
 
+    def deciding(self) -> dict[str, Any]:
+        """Return, as plain data, the settings that decide which segments a picture has."""
+        settings = dataclasses.asdict(self)
+        del settings["points_per_batch"]  # how fast, not what
+        return settings
+
 
 @dataclass(frozen=True)
 class ClipProfile:

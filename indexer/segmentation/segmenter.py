@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -102,14 +102,12 @@ class Segmenter:
 
     def recipe(self) -> Mapping[str, object]:
         """Return everything that decides which segments a picture has, as plain data."""
-        settings = asdict(self._settings)
-        del settings["points_per_batch"]  # how fast, not what
         return {
             "model": self.model.name,
             "config": self.model.config,
             "weights": self.model.fingerprint,
             "generator": f"sam2 1.1.0, filters {_FILTER_VERSION}",
-            **settings,
+            **self._settings.deciding(),
         }
 
     def automatic(self, pixels: Pixels) -> list[Region]:

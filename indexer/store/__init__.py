@@ -31,8 +31,13 @@ def open_store(location: str, *, create_ok: bool) -> Store:
     return store
 
 
+def is_server(location: str) -> bool:
+    """Return whether the location is an index on a Qdrant server, not a folder."""
+    return location.startswith(("http://", "https://"))
+
+
 def _connected(location: str, *, create_ok: bool) -> Store:
-    if location.startswith(("http://", "https://")):
+    if is_server(location):
         from indexer.store.server import connect
 
         return connect(location)
