@@ -18,7 +18,7 @@ from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
 from benchmarks.report import parser, show
 from indexer import library
-from indexer.demo.draw import draw_scene
+from indexer.demo.scenes import draw_scene
 from indexer.profiles import MaskSettings, load_profile
 from indexer.records import Rle
 from indexer.segmentation import masks
@@ -89,7 +89,7 @@ def _decode(rle: dict[str, list[int]]) -> NDArray[np.bool_]:
 
 def _pictures(folder: Path | None, limit: int) -> list[Pixels]:
     if folder is None:
-        return [np.asarray(draw_scene(seed)) for seed in range(limit)]
+        return [draw_scene(seed).pixels for seed in range(limit)]
     found = [item for item in library.scan(folder) if isinstance(item, library.Found)]
     return [library.decode(library.read(item.location)).pixels for item in found[:limit]]
 

@@ -19,7 +19,7 @@ from qdrant_client import QdrantClient
 
 from benchmarks.report import milliseconds, parser, percentiles, show
 from indexer import Indexer
-from indexer.demo.draw import SIZE, draw_scene
+from indexer.demo.scenes import SIZE, draw_scene
 from indexer.index import Index
 from indexer.records import Image, Picture, Region, Segment, Vector, image_id, segment_id
 from indexer.segmentation import masks
@@ -48,11 +48,11 @@ def main() -> None:
 def measure(folder: Path, segments: int, queries: int) -> dict[str, float]:
     """Return the figures for an index of that many segments."""
     where = str(folder / "index")
-    draw_scene(0).save(folder / "scene.png")
+    (folder / "scene.jpg").write_bytes(draw_scene(0).jpeg)
     with Indexer(where, "demo") as indexer:
-        indexer.index([folder / "scene.png"])
+        indexer.index([folder / "scene.jpg"])
     vectors = _fill(where, segments)
-    picture = np.asarray(draw_scene(1))
+    picture = draw_scene(1).pixels
     rng = np.random.default_rng(1)
     figures: dict[str, float] = {"segments": float(segments)}
     with Searcher(where) as searcher:

@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import PIL.Image
+
 from indexer import Indexer, library
-from indexer.demo.draw import draw_library
+from indexer.demo.scenes import DrawnObject, draw_scene, write_library
 from indexer.errors import PictureError, SegsearchError
 from indexer.segmentation.segmenter import Prompt
 from search.engine import Searcher
 from search.render import save_hits
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from indexer.pipeline import Report
+    from indexer.records import Box
     from search.hits import Hit
 
-#: Pictures drawn where none are given: enough to search among, few enough for a minute.
-_SCENES = 8
+#: Pictures drawn where none are given: enough that most of what one asks for is there.
+_SCENES = 60
 _HITS = 5
+#: Around an object that is cut out as a query, over its longer side.
+_BORDER = 0.15
 
 Show = Callable[[str, Sequence["Hit"]], None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Queries:
+    """What is searched for: words, a picture, and the object in the box of another picture."""
+
+    words: str
+    picture: NDArray[np.uint8]
+    picture_name: str
+    scene: NDArray[np.uint8]
+    scene_name: str
+    box: Box
 
 
 def run_demo(
@@ -49,12 +67,15 @@ def run_demo(
     """
     if photos is None:
         photos = folder / "pictures"
-        draw_library(photos, _SCENES)
+        write_library(photos, _SCENES)
+        queries = _drawn_queries(folder)
+    else:
+        queries = _photo_queries(photos)
     index = folder / "index"
     with Indexer(index, "demo") as indexer:
         indexer.index([photos], on_progress=on_progress)
     with Searcher(index) as searcher:
-        found = _found(searcher, *_first_picture(photos))
+        found = _found(searcher, queries)
     sheets = []
     for name, (title, hits) in found.items():
         show(title, hits)
@@ -63,20 +84,50 @@ def run_demo(
     return sheets
 
 
-def _found(
-    searcher: Searcher, name: str, query: NDArray[np.uint8]
-) -> dict[str, tuple[str, list[Hit]]]:
+def _found(searcher: Searcher, queries: _Queries) -> dict[str, tuple[str, list[Hit]]]:
     """Run the three queries; return each one's title and hits."""
-    height, width, _ = query.shape
-    box = (width // 4, height // 4, 3 * width // 4, 3 * height // 4)
+    box = ",".join(map(str, queries.box))
     return {
-        "text": ("the text “red star”", searcher.text("red star", limit=_HITS)),
-        "image": (f"the picture {name}", searcher.image(query, limit=_HITS)),
+        "text": (f"the text “{queries.words}”", searcher.text(queries.words, limit=_HITS)),
+        "image": (
+            f"the picture {queries.picture_name}",
+            searcher.image(queries.picture, limit=_HITS),
+        ),
         "box": (
-            f"the object in the box {','.join(map(str, box))} of {name}",
-            searcher.image(query, Prompt(box=box), limit=_HITS),
+            f"the object in the box {box} of {queries.scene_name}",
+            searcher.image(queries.scene, Prompt(box=queries.box), limit=_HITS),
         ),
     }
+
+
+def _drawn_queries(folder: Path) -> _Queries:
+    """Draw a scene that is not in the library; write it, and its largest object cut out."""
+    scene = draw_scene(_SCENES)
+    first, second = sorted(scene.objects, key=lambda one: one.mask.sum(), reverse=True)[:2]
+    cut_out = scene.pixels[_window(first)]
+    for name, pixels in (("query.png", cut_out), ("query-scene.png", scene.pixels)):
+        PIL.Image.fromarray(pixels).save(folder / name)
+    return _Queries("red star", cut_out, "query.png", scene.pixels, "query-scene.png", _box(second))
+
+
+def _photo_queries(photos: Path) -> _Queries:
+    """Ask for the first picture, and for what is in the middle of it."""
+    name, pixels = _first_picture(photos)
+    height, width, _ = pixels.shape
+    middle = (width // 4, height // 4, 3 * width // 4, 3 * height // 4)
+    return _Queries("red star", pixels, name, pixels, name, middle)
+
+
+def _box(drawn: DrawnObject) -> Box:
+    rows, columns = np.nonzero(drawn.mask)
+    return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
+
+
+def _window(drawn: DrawnObject) -> tuple[slice, slice]:
+    """Return the rows and columns of an object with a border around it."""
+    x0, y0, x1, y1 = _box(drawn)
+    border = round(_BORDER * max(x1 - x0, y1 - y0))
+    return slice(max(0, y0 - border), y1 + border), slice(max(0, x0 - border), x1 + border)
 
 
 def _first_picture(photos: Path) -> tuple[str, NDArray[np.uint8]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 import numpy as np
+import PIL.Image
 import pytest
 from numpy.typing import NDArray
 
@@ -69,8 +70,8 @@ def embedder(fast_profile: Profile) -> Embedder:
 @pytest.fixture(scope="session")
 def scene() -> NDArray[np.uint8]:
     """A few drawn shapes: RGB, shape (120, 160, 3), read-only."""
-    from indexer.demo.draw import draw_scene
+    from indexer.demo.scenes import draw_scene
 
-    pixels = np.array(draw_scene(0).resize((160, 120)))
+    pixels = np.array(PIL.Image.fromarray(draw_scene(0).pixels).resize((160, 120)))
     pixels.flags.writeable = False
     return pixels

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import PIL.Image
 
-from indexer.demo.draw import draw_scene
+from indexer.demo.scenes import draw_scene
 
 SIZE = (96, 72)
 
 
+@functools.cache
 def scene(seed: int) -> PIL.Image.Image:
     """Return an RGB picture of `SIZE` that the seed decides."""
-    return draw_scene(seed).resize(SIZE)
+    return PIL.Image.fromarray(draw_scene(seed).pixels).resize(SIZE)
 
 
 def write_scene(path: Path, seed: int) -> Path:
