@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from indexer import console
+from indexer import console, malloc
 from indexer.console import DeviceOption, Format, FormatOption, IndexOption
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def index(
     """
     from indexer.indexer import Indexer
 
+    malloc.keep_freed_memory()
     with _stop_at_signal() as stopped, Indexer(index_, profile, device, merge=merge) as indexer:
         report = indexer.index(
             paths,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from indexer import cli as indexer_cli
-from indexer import console
+from indexer import console, malloc
 from indexer.console import DeviceOption, Format, FormatOption, IndexOption
 from indexer.errors import PictureError, QueryError
 
@@ -240,6 +240,8 @@ def demo(
     """
     from search.demo import run_demo
 
+    malloc.keep_freed_memory()
+
     def show(title: str, hits: Sequence[Hit]) -> None:
         console.write(f"\nMost like {title}:")
         _write_hits(hits, Format.table, "segment")
@@ -249,8 +251,8 @@ def demo(
     for sheet in sheets:
         console.write(f"open {sheet}")
     console.say(
-        "The demo models have random weights: they show that everything works, what they find "
-        "means nothing. For real ones: index FOLDER --profile balanced"
+        "The demo models only know drawn shapes. To find what is in photographs, use real ones: "
+        "index FOLDER --profile balanced"
     )
 
 
