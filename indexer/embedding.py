@@ -175,8 +175,9 @@ def _load(profile: ClipProfile) -> tuple[str, Any, str]:
             torch.manual_seed(seed)
             model = _create(name, None)
         return name, model, models.state_fingerprint(model)
-    weights = _weights_file(name, profile.pretrained)
-    model = _create(name, profile.pretrained, require_pretrained=True)
+    source = _tag_or_path(name, profile.pretrained)
+    weights = _weights_file(name, source)
+    model = _create(name, source, require_pretrained=True)
     if weights is None:
         return name, model, models.state_fingerprint(model)
     return name, model, models.file_fingerprint(weights)
@@ -221,27 +222,36 @@ def _without_warning(start: str) -> Iterator[None]:
         root.removeFilter(is_other)
 
 
-def _weights_file(name: str, pretrained: str | None) -> Path | None:
-    """Return the local file of the weights, fetched if need be; None for `local-dir:`."""
+def _tag_or_path(name: str, pretrained: str | None) -> str | None:
+    """Return an open_clip tag as it is, and the name of a weights file as its path."""
     import open_clip
 
-    if pretrained is None:
-        if name.startswith("local-dir:"):
-            return None
-        return _hub_file(name.removeprefix("hf-hub:"))
-    config = open_clip.get_pretrained_cfg(name, pretrained)
-    if not config:
-        path = Path(pretrained)
-        if path.is_file():
-            return path
+    if pretrained is None or open_clip.get_pretrained_cfg(name, pretrained):
+        return pretrained
+    path = models.find_weights(pretrained)
+    if path is None:
         raise ModelError(
             f"open_clip knows no weights {pretrained!r} for {name}, and there is no such file",
             "open_clip.list_pretrained() lists the tags",
         )
+    return str(path)
+
+
+def _weights_file(name: str, source: str | None) -> Path | None:
+    """Return the local file of the weights, fetched if need be; None for `local-dir:`."""
+    import open_clip
+
+    if source is None:
+        if name.startswith("local-dir:"):
+            return None
+        return _hub_file(name.removeprefix("hf-hub:"))
+    config = open_clip.get_pretrained_cfg(name, source)
+    if not config:
+        return Path(source)
     try:
         return Path(open_clip.download_pretrained(config))
     except (OSError, ValueError) as error:
-        raise models.weights_unavailable(f"{name} {pretrained}", error) from error
+        raise models.weights_unavailable(f"{name} {source}", error) from error
 
 
 def _hub_file(repo: str) -> Path:

@@ -86,6 +86,14 @@ def find_config(name: str) -> Path:
     )
 
 
+def find_weights(name: str) -> Path | None:
+    """Return the weights file `name` in the configs folder, or at that path; None if neither is."""
+    for path in (configs_dir() / name, Path(name)):
+        if path.is_file():
+            return path
+    return None
+
+
 def fetch_from_hub(repo: str, filename: str) -> Path:
     """Return the local path of a hub file, downloading it if it is not in the cache.
 
