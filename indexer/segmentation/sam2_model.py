@@ -181,6 +181,17 @@ class Sam2Model:
         return predictor
 
 
+def build_untrained(name: str) -> SAM2Base:
+    """Build the model of a configuration as upstream initialises it: for training.
+
+    Raises:
+        ModelError: there is no such configuration, or it cannot be built.
+    """
+    path = models.find_config(name)
+    with models.BUILDING:
+        return _build(path, _read_config(path))
+
+
 def _locate(profile: Sam2Profile) -> tuple[Path, Path | int]:
     """Return the model configuration, and the weights' path or seed."""
     from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES
@@ -202,7 +213,7 @@ def _locate(profile: Sam2Profile) -> tuple[Path, Path | int]:
             f"the SAM 2 configuration {profile.model} comes without weights",
             f"set sam2.checkpoint in the profile, or name a hub model: {known}",
         )
-    return config, Path(profile.checkpoint)
+    return config, models.find_weights(profile.checkpoint) or Path(profile.checkpoint)
 
 
 def _read_config(path: Path) -> DictConfig:

@@ -1,0 +1,190 @@
+"""Training the demo SAM 2: prompts ask for what they point at, and a stopped run goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from indexer.profiles import Sam2Profile
+from indexer.segmentation.sam2_model import Sam2Model
+from training import runs
+from training.sam2 import Plan, Run, Stage, train
+from training.sam2_batches import BatchShape, Kind, draw_batch, innermost
+from training.sam2_losses import mask_ious, mask_loss, prompt_loss
+from training.sam2_model import Shortcut, decode, encode, set_side
+from training.scenes import FIRST_OBJECT, Shards
+
+CPU = torch.device("cpu")
+SMALL = BatchShape(pictures=1, side=64, prompts=3, anchors=4)
+PLAN = Plan((Stage(1, dataclasses.replace(SMALL, prompts=0)), Stage(3, SMALL)), warmup=1)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Shards:
+    """One shard of three scenes: a bright square on the left, a dark one on the right."""
+    folder = tmp_path_factory.mktemp("shards")
+    pixels = np.full((3, 64, 80, 3), 120, dtype=np.uint8)
+    labels = np.zeros((3, 64, 80), dtype=np.uint8)
+    pixels[:, 8:40, 4:36], labels[:, 8:40, 4:36] = 240, FIRST_OBJECT
+    pixels[:, 20:60, 44:76], labels[:, 20:60, 44:76] = 10, FIRST_OBJECT + 1
+    np.save(folder / "pixels-000.npy", pixels)
+    np.save(folder / "labels-000.npy", labels)
+    (folder / "objects-000.json").write_text("[[], [], []]")
+    return Shards(folder)
+
+
+@pytest.mark.parametrize("kind", ["click", "box", "refined"])
+def test_prompts_point_at_what_they_ask_for(shards: Shards, kind: Kind) -> None:
+    batch = draw_batch(shards, dataclasses.replace(SMALL, prompts=20), kind, _rng())
+    (prompts,) = batch.prompts
+    assert batch.pictures.shape == (1, 3, 64, 64)
+    assert prompts.coverage.shape[1:] == (16, 16)
+    torch.testing.assert_close(prompts.coverage.sum(0), torch.ones(16, 16))
+    assert prompts.points.shape == (20, 2 if kind == "box" else 1, 2)
+    assert set(prompts.point_labels.flatten().tolist()) == ({2, 3} if kind == "box" else {1})
+    for part, corners in zip(prompts.wanted, prompts.points, strict=True):
+        column, row = (corners.mean(0) / 4).long().clamp(0, 15).tolist()
+        hit = prompts.coverage[part, row, column]
+        assert hit > 0 or kind == "box"
+    for part, row, column in prompts.anchors.tolist():
+        assert prompts.coverage[part, row, column] > 0.5
+
+
+def test_the_same_generator_draws_the_same_batch(shards: Shards) -> None:
+    one, two = (draw_batch(shards, SMALL, "click", _rng()) for _ in range(2))
+    assert torch.equal(one.pictures, two.pictures)
+    assert torch.equal(one.prompts[0].points, two.prompts[0].points)
+
+
+def test_the_innermost_pixel_of_a_ring_is_on_the_ring() -> None:
+    ring = np.zeros((9, 9), dtype=np.bool_)
+    ring[1:8, 1:8] = True
+    ring[3:6, 3:6] = False
+    row, column = innermost(ring)
+    assert ring[row, column]
+    solid = np.zeros((5, 7), dtype=np.bool_)
+    solid[0:5, 0:5] = True
+    assert innermost(solid) == (2, 2)
+
+
+def test_losses_are_least_for_the_right_mask() -> None:
+    wanted = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
+    right, wrong = wanted * 20 - 10, 10 - wanted * 20
+    assert mask_loss(right, wanted) < 0.01
+    assert mask_loss(wrong, wanted) > 1
+    assert mask_ious(torch.stack([right, wrong]), wanted[None]).tolist() == [1.0, 0.0]
+    both = torch.tensor([[10.0, 10.0], [10.0, -10.0]])
+    assert mask_ious(both[None], wanted[None]).tolist() == [pytest.approx(2 / 3)]
+
+
+def test_an_ambiguous_prompt_teaches_the_best_mask_alone() -> None:
+    wanted = torch.tensor([[[1.0, 1.0], [0.0, 0.0]]])
+    right, wrong = wanted * 20 - 10, 10 - wanted * 20
+    logits = torch.stack([right, right, wrong, wrong], 1).requires_grad_()
+    scores = torch.tensor([[1.0, 1.0, 0.0, 0.0]])
+    assert prompt_loss(logits, scores, wanted, ambiguous=True) < prompt_loss(
+        logits, scores, wanted, ambiguous=False
+    )
+
+
+def test_the_shortcut_learns_to_tell_parts_apart() -> None:
+    model, features = Run(PLAN, CPU).model, _features()
+    shortcut = Shortcut(model.hidden_dim)
+    wanted = torch.zeros(2, 1, 16, 16)
+    wanted[0, :, :, :8], wanted[1, :, :, 8:] = 1, 1
+    places = torch.tensor([[-0.5, 0.0], [0.5, 0.0]])  # (x, y): left and right
+    optimiser = torch.optim.Adam([*features, *model.sam_mask_decoder.parameters()], lr=0.02)
+    losses = []
+    for _ in range(20):
+        loss = mask_loss(shortcut(model, features, places), wanted).mean()
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
+
+
+def test_the_tokens_look_at_the_prompt_before_any_training() -> None:
+    model = Run(PLAN, CPU).model
+    set_side(model, 256)
+    seen: list[torch.Tensor] = []
+
+    def note(attention: torch.nn.Module, _given: object, named: dict[str, torch.Tensor]) -> None:
+        query, key = attention.q_proj(named["q"]), attention.k_proj(named["k"])  # type: ignore[operator]
+        heads = [t.unflatten(-1, (8, 8)).transpose(1, 2) for t in (query, key)]
+        weights = (heads[0] @ heads[1].transpose(-1, -2) / 8**0.5).softmax(-1)
+        seen.append(weights.mean((1, 2)).unflatten(-1, (16, 16)))
+
+    first = model.sam_mask_decoder.transformer.layers[0].cross_attn_token_to_image
+    first.register_forward_pre_hook(note, with_kwargs=True)
+    points = torch.tensor([[[40.0, 200.0]], [[200.0, 72.0]]])  # (x, y)
+    with torch.no_grad():
+        decode(model, encode(model, torch.zeros(1, 3, 256, 256)), (points, torch.ones(2, 1)))
+    for weights, (row, column) in zip(seen[0], [(12, 2), (4, 12)], strict=True):
+        near = weights[row - 1 : row + 2, column - 1 : column + 2].sum()
+        assert near > 0.3  # of 9 of 256 places
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
+    shards: Shards, tmp_path: Path
+) -> None:
+    whole, stopped = Run(PLAN, CPU), Run(PLAN, CPU)
+    figures = [whole.train_step(shards) for _ in range(4)]
+    assert "dense" in figures[0]
+    for _ in range(2):
+        stopped.train_step(shards)
+    stopped.save(tmp_path / "checkpoint.pt")
+    resumed = Run(PLAN, CPU)
+    resumed.load(tmp_path / "checkpoint.pt")
+    for _ in range(2):
+        resumed.train_step(shards)
+    for name, value in whole.average.state.items():
+        assert torch.equal(value, resumed.average.state[name]), name
+
+
+def test_a_trained_model_loads_through_a_profile(shards: Shards, tmp_path: Path) -> None:
+    run = Run(PLAN, CPU)
+    run.train_step(shards)
+    path = tmp_path / "sam2.safetensors"
+    runs.export(path, run.average.state)
+    loaded = Sam2Model(Sam2Profile("demo/sam2_tiny.yaml", str(path)), CPU)
+    weights = loaded.upstream.state_dict()
+    assert not [name for name in weights if name.startswith("memory")]
+    for name, value in run.average.state.items():
+        torch.testing.assert_close(weights[name], value, rtol=1e-2, atol=1e-3)
+
+
+def test_a_model_takes_pictures_of_another_side() -> None:
+    run = Run(PLAN, CPU)
+    for side in (64, 128):
+        set_side(run.model, side)
+        deep, middle, fine = encode(run.model, torch.zeros(1, 3, side, side))
+        assert [f.shape[-1] for f in (deep, middle, fine)] == [side // 16, side // 8, side // 4]
+
+
+def test_training_stops_in_time_and_writes_its_log(shards: Shards, tmp_path: Path) -> None:
+    run = Run(PLAN, CPU)
+    train(run, tmp_path / "run", _folder(shards), minutes=0)
+    assert run.step == 0
+    assert (tmp_path / "run" / "checkpoint.pt").is_file()
+
+
+def _features() -> list[torch.Tensor]:
+    """Features of strides 16, 8 and 4 of a picture of 64 pixels, to be learnt."""
+    torch.manual_seed(0)
+    sizes = ((128, 4), (32, 8), (16, 16))
+    return [torch.randn(1, width, side, side).requires_grad_() for width, side in sizes]
+
+
+def _folder(shards: Shards) -> Path:
+    pixels = shards.scene(0)[0]
+    assert isinstance(pixels.base, np.memmap)
+    return Path(str(pixels.base.filename)).parent
+
+
+def _rng() -> np.random.Generator:
+    return np.random.default_rng(3)

@@ -1,0 +1,180 @@
+"""Batches for the demo SAM 2: augmented scenes, prompts on them, and the masks they ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.scenes import FIRST_OBJECT, Labels, Pixels, Shards
+
+#: What the prompts of a batch are: one click, a box, or a click that a second one corrects.
+Kind = Literal["click", "box", "refined"]
+
+#: Mean and standard deviation of ImageNet's pixels, as `sam2.utils.transforms` takes them.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+#: Masks are predicted on a grid this many times coarser than the model's input.
+MASK_STRIDE = 4
+#: Fewer pixels of a part than this, at half the model's scale, are no part but a rest.
+_MIN_PIXELS = 40
+_BACKGROUND_SHARE = 0.15
+_CENTRAL_SHARE = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """What is asked of one picture.
+
+    Attributes:
+        coverage: (L, s, s) in [0, 1]: how much of each mask pixel each part of the scene covers.
+        wanted: (P,) the part that each prompt asks for.
+        points: (P, N, 2), (x, y) in pixels of the model's input.
+        point_labels: (P, N) int32: 1 for a click, 2 and 3 for the corners of a box.
+        anchors: (K, 3) int64: a part, and row and column of a mask pixel in it.
+    """
+
+    coverage: Tensor
+    wanted: Tensor
+    points: Tensor
+    point_labels: Tensor
+    anchors: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Pictures (B, 3, S, S), normalised as SAM 2 does, and what is asked of each."""
+
+    pictures: Tensor
+    prompts: tuple[Prompts, ...]
+
+
+@dataclass(frozen=True)
+class BatchShape:
+    """How large a batch is: pictures, side of each in pixels, prompts and anchors per picture."""
+
+    pictures: int
+    side: int
+    prompts: int
+    anchors: int
+
+
+def draw_batch(shards: Shards, shape: BatchShape, kind: Kind, rng: np.random.Generator) -> Batch:
+    """Draw a batch of augmented scenes; the generator decides everything."""
+    pictures: list[Tensor] = []
+    prompts: list[Prompts] = []
+    while len(pictures) < shape.pictures:
+        pixels, labels, _ = shards.scene(int(rng.integers(len(shards))))
+        pixels, labels = _augment(pixels, labels, shape.side, rng)
+        parts = np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256) >= _MIN_PIXELS)
+        if parts[-1] < FIRST_OBJECT:
+            continue  # the crop holds no object
+        pictures.append(normalised(pixels))
+        prompts.append(_ask(labels, parts, shape, kind, rng))
+    return Batch(torch.stack(pictures), tuple(prompts))
+
+
+def normalised(pixels: Pixels) -> Tensor:
+    """Make RGB pixels (side, side, 3) the model's input (3, side, side)."""
+    picture = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+    return (picture - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+
+
+def _augment(
+    pixels: Pixels, labels: Labels, side: int, rng: np.random.Generator
+) -> tuple[Pixels, Labels]:
+    """Cut out, scale, flip and recolour a scene.
+
+    Returns:
+        pixels (side, side, 3), and labels at half that scale: all that masks need.
+    """
+    height, width = labels.shape
+    if rng.random() < 0.5:  # noqa: PLR2004  half of them stay whole
+        rows, columns = (int(length * rng.uniform(0.55, 1.0)) for length in (height, width))
+        top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
+        window = slice(top, top + rows), slice(left, left + columns)
+        pixels, labels = pixels[window], labels[window]
+    pixels = _resized(pixels, side, cv2.INTER_AREA)
+    labels = _resized(labels, side // 2, cv2.INTER_NEAREST_EXACT)
+    flip_x, flip_y = (int(step) for step in rng.choice([1, -1], size=2))
+    gain = rng.uniform(0.8, 1.2, size=3) * rng.uniform(0.8, 1.2)
+    table = np.clip(np.arange(256)[:, None] * gain, 0, 255).astype(np.uint8)
+    channels = rng.permutation(3)
+    recoloured = np.stack([table[:, i][pixels[..., channels[i]]] for i in range(3)], axis=-1)
+    flipped = recoloured[::flip_y, ::flip_x], labels[::flip_y, ::flip_x]
+    return np.ascontiguousarray(flipped[0]), np.ascontiguousarray(flipped[1])
+
+
+def _resized(array: NDArray[np.uint8], side: int, interpolation: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(array, (side, side), interpolation=interpolation), dtype=np.uint8)
+
+
+def _ask(
+    labels: Labels,
+    parts: NDArray[np.int64],
+    shape: BatchShape,
+    kind: Kind,
+    rng: np.random.Generator,
+) -> Prompts:
+    masks = labels == parts[:, None, None].astype(np.uint8)
+    coverage = F.avg_pool2d(torch.from_numpy(masks).float(), MASK_STRIDE // 2)
+    wanted = _draw_parts(parts, shape.prompts, rng)
+    point_labels = [2, 3] if kind == "box" else [1]
+    points = np.empty((shape.prompts, len(point_labels), 2))
+    for i, part in enumerate(wanted):
+        points[i] = _point(masks[part], kind, rng)
+    return Prompts(
+        coverage,
+        torch.from_numpy(wanted),
+        torch.from_numpy(points * 2).float(),
+        torch.tensor(point_labels, dtype=torch.int32).repeat(shape.prompts, 1),
+        _draw_anchors(coverage, _draw_parts(parts, shape.anchors, rng), rng),
+    )
+
+
+def _draw_parts(
+    parts: NDArray[np.int64], count: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return `count` positions in `parts`: mostly objects, each as likely; some background."""
+    objects = parts >= FIRST_OBJECT
+    share = np.where(objects, (1 - _BACKGROUND_SHARE) / objects.sum(), 0.0)
+    if not objects.all():
+        share[~objects] = _BACKGROUND_SHARE / (~objects).sum()
+    return rng.choice(len(parts), size=count, p=share / share.sum())
+
+
+def _point(mask: NDArray[np.bool_], kind: Kind, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return a click on the mask, shape (1, 2), or the corners of its box, (2, 2), in pixels."""
+    rows, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
+    if kind != "box":
+        if rng.random() < _CENTRAL_SHARE:
+            row, column = innermost(mask)
+        else:
+            chosen = int(rng.integers(len(rows)))
+            row, column = int(rows[chosen]), int(columns[chosen])
+        return np.array([[column, row]], dtype=np.float64) + 0.25
+    low = np.array([columns.min(), rows.min()])
+    high = np.array([columns.max(), rows.max()]) + 1
+    jitter = rng.normal(0, 0.04, size=(2, 2)).clip(-0.1, 0.1) * (high - low)
+    corners: NDArray[np.float64] = np.stack([low, high]) + jitter
+    return corners.clip(0, np.array(mask.shape[::-1]))
+
+
+def innermost(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """Return row and column of the pixel of the mask that is farthest from its border."""
+    depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 3)
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    return int(row) - 1, int(column) - 1
+
+
+def _draw_anchors(coverage: Tensor, chosen: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+    """Return (K, 3): each chosen part with a mask pixel that it covers more than others do."""
+    inside = [np.flatnonzero(part > part.max() * 0.6) for part in coverage.flatten(1).numpy()]
+    places = np.array([inside[part][int(rng.integers(len(inside[part])))] for part in chosen])
+    side = coverage.shape[-1]
+    return torch.from_numpy(np.stack([chosen, places // side, places % side], axis=1))
