@@ -26,7 +26,8 @@ class Sam2Profile:
         model: a hub name as upstream spells it (`facebook/sam2.1-hiera-small`), or the path of a
             model configuration, relative to the configs folder or to the working directory.
         checkpoint: None for the hub's own weights, else the path of a `.pt` or `.safetensors`
-            file, or `seeded:N` for random weights drawn from seed N.
+            file, relative to the configs folder or the working directory, or `seeded:N` for
+            random weights drawn from seed N.
     """
 
     model: str
@@ -111,8 +112,9 @@ class ClipProfile:
         model: an open_clip model name (`ViT-B-16`, `hf-hub:org/repo`, `local-dir:/path`), or the
             path of an open_clip model configuration, relative to the configs folder or to the
             working directory.
-        pretrained: an open_clip tag, the path of a weights file, `seeded:N` for random weights
-            drawn from seed N, or None where the model name already says it.
+        pretrained: an open_clip tag, the path of a weights file, relative to the configs folder
+            or the working directory, `seeded:N` for random weights drawn from seed N, or None
+            where the model name already says it.
         crop_margin: side of the square crop over the longer side of the segment's box.
         focus_weight: weight of the `focus` view in the stored vector, 0 to 1; the rest is
             `context`.

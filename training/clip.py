@@ -62,8 +62,8 @@ class Plan:
     """
 
     stages: tuple[Stage, ...]
-    peak: float = 6e-3
-    peak_adam: float = 2e-3
+    peak: float = 3e-3
+    peak_adam: float = 1e-3
     warmup: int = 100
     weight_decay: float = 0.05
     average: float = 0.998
@@ -86,9 +86,9 @@ class Plan:
 #: Shapes are what takes long to learn: they are met large, alone and on small pictures first.
 PLAN = Plan(
     (
-        Stage(1500, BatchShape(32, 0, 0, 0, filled=1.0, margin=1.25), side=32, sentences=False),
-        Stage(3000, BatchShape(26, 3, 4, 5, filled=0.4, margin=1.75), side=32, sentences=True),
-        Stage(3000, BatchShape(26, 3, 4, 5, filled=0.25, margin=2.5), side=48, sentences=True),
+        Stage(2000, BatchShape(32, 0, 0, 0, filled=1.0, margin=1.25), side=32, sentences=False),
+        Stage(1500, BatchShape(26, 3, 4, 5, filled=0.4, margin=1.75), side=32, sentences=True),
+        Stage(1100, BatchShape(26, 3, 4, 5, filled=0.25, margin=2.5), side=48, sentences=True),
     )
 )
 

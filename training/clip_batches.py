@@ -20,12 +20,13 @@ from training.sentences import (
     OPEN,
     PIECE,
     SEVERAL,
+    UNSEEN,
     Codes,
     list_sentence,
-    seen_pairs,
     sentence,
     statements,
     truth,
+    uncertain,
 )
 
 Rows = NDArray[np.int64]
@@ -91,7 +92,7 @@ class Sampler:
         kinds, objects = pool.codes[:, 0], pool.codes[:, 0] == OBJECT
         self._kinds = {kind: np.flatnonzero(kinds == kind) for kind in (PIECE, BACKGROUND, SEVERAL)}
         self._pairs = []
-        for name, colour in seen_pairs():
+        for name, colour in np.argwhere(~UNSEEN[:-1, :-1]):
             rows = np.flatnonzero(
                 objects & (pool.codes[:, 1] == name) & (pool.codes[:, 2] == colour)
             )
@@ -108,7 +109,7 @@ class Sampler:
         several, own = codes[:, 0] == SEVERAL, np.eye(len(rows), dtype=np.bool_)
         true = np.where(several[:, None] | several[None], own, truth(stated, codes))
         # a picture of several things may well show the one thing of another's sentence
-        known = own | ~several[None]
+        known = own | ~(several[None] | uncertain(stated, codes))
         return Batch(
             images,
             _with_unknown_words(tokens, rng),
@@ -181,8 +182,8 @@ def fill(
     other[kind == _BLUR] = functional.interpolate(coarse, images.shape[2:], mode="bilinear")
     masks = _wrong_edges(masks, rng)
     covered, blurred = places[:, 2] == 0, (kind == _BLUR).view(-1, 1, 1)
-    names = places[:, 0].maskedfill(covered, NO_NAME).maskedfill(covered & blurred, UNKNOWN)
-    colours = places[:, 1].maskedfill(covered, NO_COLOUR).maskedfill(covered & blurred, UNKNOWN)
+    names = places[:, 0].masked_fill(covered, NO_NAME).masked_fill(covered & blurred, UNKNOWN)
+    colours = places[:, 1].masked_fill(covered, NO_COLOUR).masked_fill(covered & blurred, UNKNOWN)
     return torch.where(masks, images, other), torch.stack([names, colours, places[:, 2]], 1)
 
 

@@ -10,10 +10,10 @@ from torch.nn import functional
 
 from training.clip_batches import Batch
 from training.pool import GRID, NO_COLOUR, NO_NAME, UNKNOWN
-from training.sentences import BACKGROUND, OBJECT, PIECE, SEVERAL
+from training.sentences import BACKGROUND, OBJECT, PIECE, SEVERAL, UNSEEN
 
 #: How much each part of the loss counts; that of the sentences counts 1.
-WEIGHTS = {"sentences": 1.0, "alike": 0.5, "looks": 0.5, "places": 1.0}
+WEIGHTS = {"sentences": 1.0, "alike": 0.5, "looks": 1.0, "places": 1.0}
 _ALIKE_SCALE = 10.0
 _MAX_SCALE = 50.0
 
@@ -58,6 +58,7 @@ def looks_loss(heads: Heads, vectors: Tensor, codes: Tensor) -> tuple[Tensor, di
     name = name.masked_fill(background, NO_NAME).masked_fill(several | (kind == PIECE), UNKNOWN)
     colour = colour.masked_fill(background, NO_COLOUR).masked_fill(several, UNKNOWN)
     names, colours = heads.name(vectors), heads.colour(vectors)
+    names, colours = _without_unseen(names, colours, name, colour)
     loss = functional.cross_entropy(names, name, ignore_index=UNKNOWN)
     loss = loss + functional.cross_entropy(colours, colour, ignore_index=UNKNOWN)
     objects = kind == OBJECT
@@ -71,7 +72,7 @@ def looks_loss(heads: Heads, vectors: Tensor, codes: Tensor) -> tuple[Tensor, di
 def places_loss(heads: Heads, tokens: Tensor, places: Tensor) -> tuple[Tensor, dict[str, float]]:
     """Tell from each patch what lies under its centre, and whether that is the subject.
 
-    Also return how often the name is right where an object is.
+    Also return how often the name is right where the subject is.
 
     Args:
         heads: the linear heads.
@@ -84,13 +85,33 @@ def places_loss(heads: Heads, tokens: Tensor, places: Tensor) -> tuple[Tensor, d
     side = math.isqrt(tokens.shape[1])
     at = (torch.arange(side) * 2 + 1) * GRID // (2 * side)  # the patches' centres
     name, colour, is_subject = places[:, :, at][..., at].flatten(2).unbind(1)
-    # most places are background, which the colours tell as well
-    objects = name.masked_fill(name == NO_NAME, UNKNOWN)
-    loss = functional.cross_entropy(names, objects, ignore_index=UNKNOWN)
+    # where the subject is not, only colours are told: the rest may be cut off, or background
+    name = name.masked_fill((is_subject == 0) | (name == NO_NAME), UNKNOWN)
+    names, colours = _without_unseen(names, colours, name, colour)
+    loss = functional.cross_entropy(names, name, ignore_index=UNKNOWN)
     loss = loss + functional.cross_entropy(colours, colour, ignore_index=UNKNOWN)
     loss = loss + functional.binary_cross_entropy_with_logits(subject[:, 0], is_subject.float())
-    right = (names.argmax(1) == name)[name < NO_NAME]
+    right = (names.argmax(1) == name)[name != UNKNOWN]
     return loss, {"places_right": float(right.float().mean())}
+
+
+def _without_unseen(
+    names: Tensor, colours: Tensor, name: Tensor, colour: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Take the names never seen in a colour out of the choice, and the colours of a name.
+
+    Or it would be learned that what is white is no fish, because no scene has a white fish.
+
+    Args:
+        names: logits, shape (n, names, ...).
+        colours: logits, shape (n, colours, ...).
+        name: the right ones, or `UNKNOWN`; shape (n, ...).
+        colour: likewise.
+    """
+    unseen = torch.from_numpy(UNSEEN).to(names.device)
+    by_colour = unseen.T[colour.clamp(max=NO_COLOUR)].movedim(-1, 1)[:, : names.shape[1]]
+    by_name = unseen[name.clamp(max=NO_NAME)].movedim(-1, 1)
+    return names.masked_fill(by_colour, -torch.inf), colours.masked_fill(by_name, -torch.inf)
 
 
 def _many_right(logits: Tensor, right: Tensor) -> Tensor:

@@ -57,10 +57,10 @@ def log_line(path: Path, figures: dict[str, float]) -> None:
 
 def export(path: Path, state: dict[str, Tensor]) -> None:
     """Write weights in half precision as a `.safetensors` file."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     halves = {
         name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
         for name, value in state.items()
     }
-    save_file(halves, path)
+    path.write_bytes(save(halves))

@@ -69,7 +69,7 @@ class Plan:
     """
 
     stages: tuple[Stage, ...]
-    peak: float = 7e-4
+    peak: float = 1e-3
     warmup: int = 200
     weight_decay: float = 0.05
     average: float = 0.998
@@ -96,7 +96,7 @@ PLAN = Plan(
     (
         Stage(300, BatchShape(pictures=4, side=256, prompts=0, anchors=24)),
         Stage(1700, BatchShape(pictures=4, side=256, prompts=8, anchors=16)),
-        Stage(800, BatchShape(pictures=4, side=384, prompts=8, anchors=16)),
+        Stage(800, BatchShape(pictures=3, side=384, prompts=8, anchors=16)),
     )
 )
 

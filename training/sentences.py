@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +26,9 @@ VALUES: tuple[tuple[str, ...], ...] = (
     PATTERNS,
     ("small", "medium", "large"),
 )
+#: Which name (row) with which colour (column) no training scene shows; the last row and column,
+#: where codes of `OPEN` lead as well, are for background.
+UNSEEN = np.array([[(c, n) in HELD_OUT_PAIRS for c in (*COLOURS, "")] for n in (*CLASSES, "")])
 #: Which fields a sentence about an object or a piece of one states, and how often.
 _STATED: tuple[tuple[tuple[str, ...], float], ...] = (
     (("name", "colour"), 0.44),
@@ -67,6 +69,18 @@ def truth(stated: Codes, subjects: Codes) -> NDArray[np.bool_]:
     return np.asarray(agree.all(axis=2))
 
 
+def uncertain(stated: Codes, subjects: Codes) -> NDArray[np.bool_]:
+    """Return where a statement must not be learned to be false; shape (statements, crops).
+
+    No scene shows some pair: that "a fish" is never true of what is white must not be concluded.
+    """
+    name, colour = stated[:, None, 1], stated[:, None, 2]
+    others, tints = subjects[None, :, 1], subjects[None, :, 2]
+    by_name = (name != OPEN) & (colour == OPEN) & UNSEEN[name, tints]
+    by_colour = (name == OPEN) & (colour != OPEN) & UNSEEN[others, colour]
+    return np.asarray(by_name | by_colour)
+
+
 def sentence(statement: Codes, rng: np.random.Generator) -> str:
     """Say a statement about one thing, in one of many ways."""
     kind = int(statement[0])
@@ -100,12 +114,6 @@ def vocabulary() -> Iterator[str]:
     for words in (*VALUES, _THINGS, _BACKGROUNDS, _TEMPLATES, _PIECES):
         yield from (re.sub(r"[\[\]{}]", " ", word) for word in words)
     yield "a, an and the pattern."
-
-
-def seen_pairs() -> list[tuple[int, int]]:
-    """Return the codes (name, colour) of every pair that training scenes may show."""
-    pairs = product(enumerate(VALUES[0]), enumerate(VALUES[1]))
-    return [(n, c) for (n, name), (c, colour) in pairs if (colour, name) not in HELD_OUT_PAIRS]
 
 
 def _phrase(statement: Codes, rng: np.random.Generator) -> str:

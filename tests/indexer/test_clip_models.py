@@ -88,8 +88,8 @@ def crops() -> list[Crop]:
 @pytest.fixture(scope="module")
 def noise() -> list[Crop]:
     """Two crops of noise for the demo CLIP."""
-    pixels = np.random.default_rng(0).integers(0, 255, (2, 96, 96, 3), dtype=np.uint8)
-    touched = np.zeros((2, 8, 8), dtype=np.bool_)
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 48, 48, 3), dtype=np.uint8)
+    touched = np.zeros((2, 6, 6), dtype=np.bool_)
     touched[:, 2:5, 3:7] = True
     return [Crop(*pair) for pair in zip(pixels, touched, strict=True)]
 

@@ -21,8 +21,8 @@ from indexer.profiles import Profile, configs_dir
 from indexer.records import Vector
 
 CPU = torch.device("cpu")
-#: The demo CLIP: 96 pixels, 8 × 8 patches.
-SIDE, PATCHES, DIM = 96, 8, 128
+#: The demo CLIP: 48 pixels, 6 × 6 patches.
+SIDE, PATCHES, DIM = 48, 6, 128
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +36,13 @@ def reference() -> open_clip.CLIP:
 
 @pytest.fixture(scope="module")
 def crops() -> list[Crop]:
-    """Three crops of noise, with masks of 20, 8 and 4 patches."""
+    """Three crops of noise, with masks of 20, 6 and 4 patches."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 255, (3, SIDE, SIDE, 3), dtype=np.uint8)
     touched = np.zeros((3, PATCHES, PATCHES), dtype=np.bool_)
     touched[0, 2:6, 1:6] = True
-    touched[1, 7] = True
-    touched[2, [0, 3, 3, 7], [0, 3, 4, 7]] = True
+    touched[1, 5] = True
+    touched[2, [0, 3, 3, 5], [0, 3, 4, 5]] = True
     return [Crop(*pair) for pair in zip(pixels, touched, strict=True)]
 
 

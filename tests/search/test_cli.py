@@ -173,7 +173,7 @@ def test_the_demo_on_given_pictures(
     shutil.copy(library_folder / "a.png", photos)
     done = run("demo", tmp_path / "out", "--photos", photos)
     assert done.code == 0
-    assert "random weights" in done.err
+    assert "only know drawn shapes" in done.err
     assert len(list((tmp_path / "out").glob("*/index.html"))) == 3
 
 

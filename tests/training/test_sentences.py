@@ -12,12 +12,13 @@ from training.sentences import (
     OPEN,
     PIECE,
     SEVERAL,
+    UNSEEN,
     Codes,
     list_sentence,
-    seen_pairs,
     sentence,
     statements,
     truth,
+    uncertain,
     with_article,
 )
 
@@ -99,7 +100,24 @@ def test_drawn_statements_are_true_and_of_every_sort() -> None:
     assert len(np.unique(stated, axis=0)) == 7
 
 
-def test_held_out_pairs_are_not_among_the_seen() -> None:
-    seen = {(tuple(COLOURS)[colour], CLASSES[name]) for name, colour in seen_pairs()}
-    assert len(seen) == len(CLASSES) * len(COLOURS) - len(HELD_OUT_PAIRS)
-    assert not seen & HELD_OUT_PAIRS
+def test_what_is_never_shown_is_not_learned_to_be_false() -> None:
+    colour, name = next(pair for pair in sorted(HELD_OUT_PAIRS) if pair[1] != "star")
+    stated = np.stack([
+        codes(OBJECT, name), codes(OBJECT, colour=colour), codes(OBJECT, name, colour),
+        codes(BACKGROUND),
+    ])  # fmt: skip
+    other = next(one for one in COLOURS if one != colour)
+    shown = np.stack([
+        codes(OBJECT, "star", colour), codes(OBJECT, name, other), codes(BACKGROUND),
+    ])  # fmt: skip
+    assert uncertain(stated, shown).astype(int).tolist() == [
+        [1, 0, 0],
+        [0, 1, 0],
+        [0, 0, 0],
+        [0, 0, 0],
+    ]
+
+
+def test_the_unseen_are_the_held_out_pairs() -> None:
+    unseen = {(tuple(COLOURS)[colour], CLASSES[name]) for name, colour in np.argwhere(UNSEEN)}
+    assert unseen == HELD_OUT_PAIRS

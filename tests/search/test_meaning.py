@@ -1,0 +1,71 @@
+"""From pictures to hits with the demo models as they are shipped: words find what they name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import search.demo
+from indexer import Indexer
+from indexer.demo.scenes import HELD_OUT_PAIRS, Scene, draw_scene, write_library
+from indexer.segmentation.masks import decode
+from search import Searcher
+from search.demo import run_demo
+from search.hits import Hit
+
+_SCENES = 3
+
+
+@pytest.fixture(scope="module")
+def searcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
+    """An index of a few drawn scenes."""
+    folder = tmp_path_factory.mktemp("meaning")
+    write_library(folder / "pictures", _SCENES)
+    with Indexer(str(folder / "index"), "demo") as indexer:
+        report = indexer.index([folder / "pictures"])
+    assert report.images == _SCENES
+    with Searcher(str(folder / "index")) as opened:
+        yield opened
+
+
+def test_words_find_the_objects_that_they_name(searcher: Searcher) -> None:
+    scenes = [draw_scene(seed) for seed in range(_SCENES)]
+    pairs = {(one.colour, one.name) for scene in scenes for one in scene.objects}
+    asked = sorted(pairs - HELD_OUT_PAIRS)
+    right = [
+        (colour, name) in _shown(searcher.text(f"{colour} {name}", limit=1)[0], scenes)
+        for colour, name in asked
+    ]
+    assert len(asked) > 10
+    assert np.mean(right) > 0.4  # guessing would be right once in fifteen times
+
+
+def test_the_demo_draws_a_library_and_three_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search.demo, "_SCENES", 2)
+    shown: list[str] = []
+    sheets = run_demo(tmp_path, None, lambda _: None, lambda title, _: shown.append(title))
+    assert [sheet.is_file() for sheet in sheets] == [True] * 3
+    assert len(list((tmp_path / "pictures").glob("*.jpg"))) == 2
+    assert (tmp_path / "pictures" / "annotations.json").is_file()
+    assert shown[0] == "the text “red star”"
+    assert shown[1] == "the picture query.png"
+    assert shown[2].endswith("of query-scene.png")
+
+
+def _shown(hit: Hit, scenes: list[Scene]) -> list[tuple[str, str]]:
+    """Return colour and class of the objects that a hit shows: none, or the best one."""
+    assert hit.segment is not None
+    scene = scenes[int(Path(hit.path).stem.removeprefix("scene-"))]
+    mask = decode(hit.segment.region.rle)
+    found = [one for one in scene.objects if _iou(mask, one.mask) >= 0.5]
+    return [(one.colour, one.name) for one in found]
+
+
+def _iou(found: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> float:
+    return float((found & wanted).sum() / (found | wanted).sum())
