@@ -37,6 +37,7 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.search_latency
 	$(BIN)/python -m benchmarks.automatic_masks $(if $(PHOTOS),--photos "$(PHOTOS)")
+	$(BIN)/python -m benchmarks.demo_models --mask-scenes 100
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -17,8 +17,8 @@ import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor, nn
 
-from indexer import models
-from training import process, runs
+from indexer import malloc, models
+from training import runs
 from training.clip_batches import Batch, BatchShape, Sampler
 from training.clip_losses import (
     WEIGHTS,
@@ -225,7 +225,7 @@ def main() -> None:
     arguments.add_argument("--export", type=Path, help="where to write the average's weights")
     given = arguments.parse_args()
     logging.basicConfig(level=logging.INFO)
-    process.tune_malloc()
+    malloc.keep_freed_memory()
     run = Run(PLAN, given.device)
     train(run, given.run, given.crops, minutes=given.minutes, steps=given.steps)
     if given.export:

@@ -18,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.retrieval import average_precision, precision_at
+from indexer import malloc
 from indexer.demo.scenes import HELD_OUT_PAIRS, Scene, draw_scene
 from indexer.embedding import Embedder
 from indexer.profiles import load_profile
 from indexer.records import Vector
-from training import process
 from training.pool import tight_box
 
 #: Queries with fewer answers are not asked; so many of the first are looked at.
@@ -102,7 +102,7 @@ def main() -> None:
     arguments.add_argument("--scenes", type=int, default=200)
     arguments.add_argument("--first-seed", type=int, default=0)
     given = arguments.parse_args()
-    process.tune_malloc()
+    malloc.keep_freed_memory()
     clip = load_profile(given.profile).clip
     if given.pretrained:
         clip = dataclasses.replace(clip, pretrained=given.pretrained)

@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from indexer import malloc
 from indexer.segmentation.sam2_model import build_untrained
-from training import process, runs
+from training import runs
 from training.sam2_batches import Batch, BatchShape, Kind, Prompts, draw_batch
 from training.sam2_clicks import mean_click_iou
 from training.sam2_losses import mask_loss, prompt_loss
@@ -69,7 +70,7 @@ class Plan:
     """
 
     stages: tuple[Stage, ...]
-    peak: float = 1e-3
+    peak: float = 1.4e-3
     warmup: int = 200
     weight_decay: float = 0.05
     average: float = 0.998
@@ -96,7 +97,7 @@ PLAN = Plan(
     (
         Stage(300, BatchShape(pictures=4, side=256, prompts=0, anchors=24)),
         Stage(1700, BatchShape(pictures=4, side=256, prompts=8, anchors=16)),
-        Stage(800, BatchShape(pictures=3, side=384, prompts=8, anchors=16)),
+        Stage(640, BatchShape(pictures=3, side=384, prompts=8, anchors=16)),
     )
 )
 
@@ -266,7 +267,7 @@ def main() -> None:
     arguments.add_argument("--export", type=Path, help="where to write the average's weights")
     given = arguments.parse_args()
     logging.basicConfig(level=logging.INFO)
-    process.tune_malloc()
+    malloc.keep_freed_memory()
     run = Run(PLAN, given.device)
     train(run, given.run, given.scenes, minutes=given.minutes)
     if given.export:

@@ -27,11 +27,12 @@ SIDE, PATCHES, DIM = 48, 6, 128
 
 @pytest.fixture(scope="module")
 def reference() -> open_clip.CLIP:
-    """The demo CLIP as open_clip builds it from the same seed."""
-    open_clip.add_model_config(configs_dir() / "demo" / "clip_tiny.json")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(2)
-        return open_clip.create_model("clip_tiny").eval()
+    """The demo CLIP as open_clip loads it from the same file."""
+    demo = configs_dir() / "demo"
+    open_clip.add_model_config(demo / "clip_tiny.json")
+    return open_clip.create_model(
+        "clip_tiny", pretrained=str(demo / "clip_tiny.safetensors"), weights_only=True
+    ).eval()
 
 
 @pytest.fixture(scope="module")
@@ -179,17 +180,15 @@ def test_any_text_has_a_vector(embedder: Embedder, words: str) -> None:
     assert np.isfinite(embedder.text(words)).all()
 
 
-def test_the_seed_decides_the_vectors(
-    embedder: Embedder, fast_profile: Profile, crops: list[Crop]
-) -> None:
+def test_the_seed_decides_the_vectors(fast_profile: Profile, crops: list[Crop]) -> None:
     state = torch.get_rng_state()
-    same, other = seeded(fast_profile, 2), seeded(fast_profile, 3)
+    one, same, other = (seeded(fast_profile, seed) for seed in (2, 2, 3))
     assert torch.equal(torch.get_rng_state(), state)
-    np.testing.assert_array_equal(same.vectors(crops), embedder.vectors(crops))
-    np.testing.assert_array_equal(same.text("a"), embedder.text("a"))
-    assert same.vector_space() == embedder.vector_space()
-    assert np.abs(other.vectors(crops) - embedder.vectors(crops)).max() > 0.01
-    assert other.vector_space()["weights"] != embedder.vector_space()["weights"]
+    np.testing.assert_array_equal(same.vectors(crops), one.vectors(crops))
+    np.testing.assert_array_equal(same.text("a"), one.text("a"))
+    assert same.vector_space() == one.vector_space()
+    assert np.abs(other.vectors(crops) - one.vectors(crops)).max() > 0.01
+    assert other.vector_space()["weights"] != one.vector_space()["weights"]
 
 
 def test_a_seeded_model_is_built_without_a_word(
@@ -209,19 +208,19 @@ def test_a_segment_and_what_is_around_it(embedder: Embedder, scene: NDArray[np.u
     np.testing.assert_array_equal(crop.pixels, np.asarray(expected))
     # the mask covers 1/6 to 5/6 of the crop from left to right, 1/3 to 2/3 from top to bottom
     rows, columns = np.nonzero(crop.touched)
-    assert (set(rows.tolist()), set(columns.tolist())) == ({2, 3, 4, 5}, {1, 2, 3, 4, 5, 6})
-    assert crop.touched.sum() == 24
+    assert (set(rows.tolist()), set(columns.tolist())) == ({2, 3}, {1, 2, 3, 4})
+    assert crop.touched.sum() == 8
 
 
 def test_a_whole_picture_is_padded_with_the_mean(
     embedder: Embedder, scene: NDArray[np.uint8], reference: open_clip.CLIP
 ) -> None:
-    crop = embedder.crop_picture(PIL.Image.fromarray(scene))
+    crop = embedder.crop_picture(PIL.Image.fromarray(scene[:80]))
     mean = [round(255 * value) for value in reference.visual.preprocess_cfg["mean"]]
-    assert (crop.pixels[:12] == mean).all()  # 160 × 120 in 96 × 96: bands of 12
-    assert (crop.pixels[84:] == mean).all()
-    assert not (crop.pixels[12:84] == mean).all(axis=2).any()
-    assert crop.touched.tolist() == [[0 < i < 7] * 8 for i in range(8)]
+    assert (crop.pixels[:12] == mean).all()  # 160 × 80 in 48 × 48: bands of 12
+    assert (crop.pixels[36:] == mean).all()
+    assert not (crop.pixels[12:36] == mean).all(axis=2).any()
+    assert crop.touched.tolist() == [[0 < i < 5] * 6 for i in range(6)]
 
 
 def test_a_picture_read_twice(embedder: Embedder, scene: NDArray[np.uint8]) -> None:
