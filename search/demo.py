@@ -12,7 +12,7 @@ import PIL.Image
 
 from indexer import Indexer, library
 from indexer.demo.scenes import DrawnObject, draw_scene, write_library
-from indexer.errors import PictureError, SegsearchError
+from indexer.errors import PictureError, QueryError, SegsearchError
 from indexer.segmentation.segmenter import Prompt
 from search.engine import Searcher
 from search.render import save_hits
@@ -95,9 +95,17 @@ def _found(searcher: Searcher, queries: _Queries) -> dict[str, tuple[str, list[H
         ),
         "box": (
             f"the object in the box {box} of {queries.scene_name}",
-            searcher.image(queries.scene, Prompt(box=queries.box), limit=_HITS),
+            _boxed(searcher, queries),
         ),
     }
+
+
+def _boxed(searcher: Searcher, queries: _Queries) -> list[Hit]:
+    """Return what is like the object in the box; nothing where SAM 2 sees no object in it."""
+    try:
+        return searcher.image(queries.scene, Prompt(box=queries.box), limit=_HITS)
+    except QueryError:
+        return []
 
 
 def _drawn_queries(folder: Path) -> _Queries:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
 import numpy as np
-import PIL.Image
 import pytest
 from numpy.typing import NDArray
 
-from indexer.profiles import Profile, load_profile
+from indexer.profiles import Profile, Sam2Profile, load_profile
 
 if TYPE_CHECKING:
     from indexer.embedding import Embedder
@@ -42,14 +42,16 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session")
 def fast_profile() -> Profile:
-    """The demo profile with a coarse grid of points."""
+    """The demo profile with a coarse grid, and a SAM 2 that finds many regions in anything."""
     demo = load_profile("demo")
-    return replace(demo, masks=replace(demo.masks, points_per_side=6))
+    masks = replace(demo.masks, points_per_side=6, pred_iou_thresh=0.5)
+    seeded = Sam2Profile(str(Path(__file__).parent / "sam2_seeded.yaml"), "seeded:4")
+    return replace(demo, sam2=seeded, masks=masks)
 
 
 @pytest.fixture(scope="session")
 def segmenter(fast_profile: Profile) -> Segmenter:
-    """The demo SAM 2 on the CPU."""
+    """The seeded SAM 2 on the CPU."""
     import torch
 
     from indexer.segmentation.segmenter import Segmenter
@@ -70,8 +72,8 @@ def embedder(fast_profile: Profile) -> Embedder:
 @pytest.fixture(scope="session")
 def scene() -> NDArray[np.uint8]:
     """A few drawn shapes: RGB, shape (120, 160, 3), read-only."""
-    from indexer.demo.scenes import draw_scene
+    from tests.shapes import draw_scene
 
-    pixels = np.array(PIL.Image.fromarray(draw_scene(0).pixels).resize((160, 120)))
+    pixels = np.array(draw_scene(0).resize((160, 120)))
     pixels.flags.writeable = False
     return pixels

@@ -1,21 +1,19 @@
-"""Small pictures for tests, drawn by the demo's own pen."""
+"""Small pictures for tests, of plain shapes."""
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 import PIL.Image
 
-from indexer.demo.scenes import draw_scene
+from tests.shapes import draw_scene
 
 SIZE = (96, 72)
 
 
-@functools.cache
 def scene(seed: int) -> PIL.Image.Image:
     """Return an RGB picture of `SIZE` that the seed decides."""
-    return PIL.Image.fromarray(draw_scene(seed).pixels).resize(SIZE)
+    return draw_scene(seed).resize(SIZE)
 
 
 def write_scene(path: Path, seed: int) -> Path:

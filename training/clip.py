@@ -48,23 +48,32 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Cycle:
+    """Steps over which the rates rise to a share of their peaks, and fall to zero."""
+
+    steps: int
+    share: float
+    warmup: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """What decides a run, apart from the crops.
 
     Attributes:
         stages: in their order.
+        cycles: of the learning rates; they have as many steps as the stages.
         peak: the highest learning rate of Muon, which trains the blocks' matrices.
         peak_adam: that of AdamW, which trains the rest.
-        warmup: steps over which the rates rise to their peaks.
         weight_decay: of the blocks' matrices.
         average: how slowly the moving average of the weights moves, 0 to 1.
         seed: decides the first weights and, with the step, the batches.
     """
 
     stages: tuple[Stage, ...]
+    cycles: tuple[Cycle, ...]
     peak: float = 3e-3
     peak_adam: float = 1e-3
-    warmup: int = 100
     weight_decay: float = 0.05
     average: float = 0.998
     seed: int = 0
@@ -82,14 +91,23 @@ class Plan:
             step -= stage.steps
         raise IndexError(f"the plan has {self.steps} steps")
 
+    def rate(self, step: int) -> float:
+        """Return the share of the peaks that the learning rates have at a step."""
+        for cycle in self.cycles:
+            if step < cycle.steps:
+                return runs.learning_rate(step, cycle.steps, cycle.share, warmup=cycle.warmup)
+            step -= cycle.steps
+        raise IndexError(f"the rates of {self.steps} steps are not all planned")
+
 
 #: Shapes are what takes long to learn: they are met large, alone and on small pictures first.
 PLAN = Plan(
     (
         Stage(2000, BatchShape(32, 0, 0, 0, filled=1.0, margin=1.25), side=32, sentences=False),
         Stage(1500, BatchShape(26, 3, 4, 5, filled=0.4, margin=1.75), side=32, sentences=True),
-        Stage(1100, BatchShape(26, 3, 4, 5, filled=0.25, margin=2.5), side=48, sentences=True),
-    )
+        Stage(1950, BatchShape(26, 3, 4, 5, filled=0.25, margin=2.5), side=48, sentences=True),
+    ),
+    (Cycle(4600, 1.0, warmup=100), Cycle(850, 0.5, warmup=30)),
 )
 
 
@@ -118,9 +136,8 @@ class Run:
         stage = plan.stage(self.step)
         batch = sampler.draw(stage.shape, np.random.default_rng([plan.seed, self.step]))
         for optimiser, peak in zip(self.optimisers, (plan.peak, plan.peak_adam), strict=True):
-            rate = runs.learning_rate(self.step, plan.steps, peak, warmup=plan.warmup)
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = peak * plan.rate(self.step)
             optimiser.zero_grad(set_to_none=True)
         loss, figures = self._loss(batch.to(self.device), stage)
         torch.autograd.backward(loss)

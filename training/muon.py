@@ -1,4 +1,4 @@
-"""Muon: steepest descent of matrices in the spectral norm (kellerjordan.github.io/posts/muon).
+"""Muon: steepest descent of matrices in the spectral norm (Keller Jordan's Muon).
 
 torch's own calculates in bfloat16, which many processors only emulate: a quarter of a step here.
 """
@@ -38,14 +38,14 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             for matrix in group["params"]:
                 if matrix.grad is not None:
-                    self._step_one(matrix, group)
+                    self._step_one(matrix, matrix.grad, group)
 
-    def _step_one(self, matrix: Tensor, group: dict[str, Any]) -> None:
+    def _step_one(self, matrix: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[matrix]
         if not state:
             state["velocity"] = torch.zeros_like(matrix)
-        velocity = state["velocity"].lerp_(matrix.grad, 1 - group["momentum"])
-        ahead = matrix.grad.lerp(velocity, group["momentum"])  # Nesterov's
+        velocity = state["velocity"].lerp_(gradient, 1 - group["momentum"])
+        ahead = gradient.lerp(velocity, group["momentum"])  # Nesterov's
         update = orthogonal(ahead).mul_(_RMS * max(matrix.shape) ** 0.5)
         matrix.mul_(1 - group["lr"] * group["weight_decay"])
         matrix.sub_(update, alpha=group["lr"])
@@ -54,7 +54,7 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(matrix: Tensor) -> Tensor:
     """Return about the nearest matrix whose singular values are all 1, up to a factor."""
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    near = wide / (wide.norm() + 1e-7)
+    near: Tensor = wide / (wide.norm() + 1e-7)
     for _ in range(_ITERATIONS):
         gram = near @ near.T
         near = torch.addmm(near, torch.addmm(gram, gram, gram, beta=_B, alpha=_C), near, beta=_A)

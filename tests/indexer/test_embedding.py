@@ -204,12 +204,12 @@ def test_a_segment_and_what_is_around_it(embedder: Embedder, scene: NDArray[np.u
     mask = np.zeros((120, 160), dtype=np.bool_)
     mask[40:60, 30:70] = True
     crop = embedder.crop_segment(picture, mask, (30, 40, 70, 60))
-    expected = picture.resize((SIDE, SIDE), PIL.Image.Resampling.BICUBIC, box=(20, 20, 80, 80))
+    expected = picture.resize((SIDE, SIDE), PIL.Image.Resampling.BICUBIC, box=(26, 26, 74, 74))
     np.testing.assert_array_equal(crop.pixels, np.asarray(expected))
-    # the mask covers 1/6 to 5/6 of the crop from left to right, 1/3 to 2/3 from top to bottom
+    # the crop is 1.2 × 40 = 48 pixels wide; the mask covers 4 to 44 of them, and 14 to 34 downwards
     rows, columns = np.nonzero(crop.touched)
-    assert (set(rows.tolist()), set(columns.tolist())) == ({2, 3}, {1, 2, 3, 4})
-    assert crop.touched.sum() == 8
+    assert (set(rows.tolist()), set(columns.tolist())) == ({1, 2, 3, 4}, {0, 1, 2, 3, 4, 5})
+    assert crop.touched.sum() == 24
 
 
 def test_a_whole_picture_is_padded_with_the_mean(

@@ -12,7 +12,8 @@ import torch
 from indexer.embedding import Embedder
 from indexer.profiles import Profile
 from training import runs
-from training.clip import Plan, Run, Stage, train
+from training.clip import PLAN as DEMO_PLAN
+from training.clip import Cycle, Plan, Run, Stage, train
 from training.clip_batches import Batch, BatchShape, Sampler, fill
 from training.clip_model import look
 from training.pool import NO_NAME, UNKNOWN, Pool
@@ -21,7 +22,7 @@ from training.sentences import BACKGROUND, OBJECT, SEVERAL
 CPU = torch.device("cpu")
 EYES = Stage(2, BatchShape(4, 0, 0, 0, filled=1.0, margin=1.25), side=32, sentences=False)
 ALL = Stage(6, BatchShape(4, 1, 2, 2, filled=0.4, margin=2.5), side=48, sentences=True)
-PLAN = Plan((EYES, ALL), warmup=2)
+PLAN = Plan((EYES, ALL), (Cycle(8, 1.0, warmup=2),))
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +56,15 @@ def test_what_is_true_of_a_batch(few_crops: Path) -> None:
     assert torch.equal(pairs[:, 0], pairs[:, 1])
 
 
+def test_the_rates_rise_again_in_every_cycle() -> None:
+    plan = Plan((ALL,), (Cycle(4, 1.0, warmup=1), Cycle(2, 0.5, warmup=1)))
+    assert [round(plan.rate(step), 3) for step in (0, 1, 4)] == [1.0, 1.0, 0.5]
+    assert plan.rate(3) < 0.3
+    assert sum(cycle.steps for cycle in DEMO_PLAN.cycles) == DEMO_PLAN.steps
+
+
 def test_steps_lower_the_loss(few_crops: Path) -> None:
-    run = Run(Plan((dataclasses.replace(ALL, steps=100),), warmup=2), CPU)
+    run = Run(Plan((dataclasses.replace(ALL, steps=100),), (Cycle(100, 1.0, warmup=2),)), CPU)
     sampler = Same(Pool(few_crops), run.words)
     losses = [run.train_step(sampler)["loss"] for _ in range(8)]
     assert losses[-1] < 0.9 * losses[0]

@@ -294,7 +294,7 @@ def test_the_seed_decides_the_weights(model: Sam2Model, fast_profile: Profile) -
     other = Sam2Model(dataclasses.replace(fast_profile.sam2, checkpoint="seeded:5"), CPU)
     assert torch.equal(torch.get_rng_state(), random)
     assert same.fingerprint == model.fingerprint != other.fingerprint
-    assert (model.name, model.image_size) == ("demo/sam2_tiny.yaml", 384)
+    assert (model.name, model.image_size) == (fast_profile.sam2.model, 384)
 
 
 def test_the_configuration_counts_where_the_weights_are_the_same(

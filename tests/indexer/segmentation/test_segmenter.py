@@ -155,7 +155,7 @@ def test_the_recipe_has_every_setting_that_decides_what(
     assert recipe.keys() == {"model", "config", "weights", "generator"} | settings - {
         "points_per_batch"
     }
-    assert recipe["model"] == "demo/sam2_tiny.yaml"
+    assert recipe["model"] == fast_profile.sam2.model
     assert recipe["weights"] == Sam2Model(fast_profile.sam2, CPU).fingerprint
 
 
