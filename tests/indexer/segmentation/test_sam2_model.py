@@ -298,9 +298,10 @@ def test_the_seed_decides_the_weights(model: Sam2Model, fast_profile: Profile) -
 
 
 def test_the_configuration_counts_where_the_weights_are_the_same(
-    tmp_path: Path, model: Sam2Model
+    tmp_path: Path, model: Sam2Model, fast_profile: Profile
 ) -> None:
-    commented = Sam2Model(config(tmp_path, "# mine\n" + DEMO), CPU)
-    larger = Sam2Model(config(tmp_path, DEMO.replace("size: 384", "size: 512")), CPU)
+    plain = Path(fast_profile.sam2.model).read_text(encoding="utf-8")
+    commented = Sam2Model(config(tmp_path, "# mine\n" + plain), CPU)
+    larger = Sam2Model(config(tmp_path, plain.replace("size: 384", "size: 512")), CPU)
     assert commented.fingerprint == larger.fingerprint
     assert commented.config == model.config != larger.config
