@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +21,13 @@ from torch import Tensor, nn
 from indexer import malloc
 from indexer.segmentation.sam2_model import build_untrained
 from training import runs
-from training.sam2_batches import Batch, BatchShape, Kind, Prompts, draw_batch
-from training.sam2_clicks import mean_click_iou
+from training.muon import Muon
+from training.sam2_batches import MASK_STRIDE, Batch, BatchShape, Kind, Prompts, draw_batch
+from training.sam2_clicks import held_out_ious
 from training.sam2_losses import mask_loss, prompt_loss
 from training.sam2_model import (
     Shortcut,
+    best_of_three,
     decode,
     encode,
     hold_on_the_prompt,
@@ -39,11 +40,21 @@ if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
 
 _CONFIG = "demo/sam2_tiny.yaml"
-_KINDS: tuple[Kind, ...] = ("click", "box", "refined")
-_KIND_SHARES = (0.5, 0.25, 0.25)
+#: The chance of each kind of prompts, first and then.
+_FIRST_KINDS: dict[Kind, float] = {"click": 0.6, "box": 0.4}
+_KINDS: dict[Kind, float] = {"click": 0.4, "box": 0.3, "refined": 0.3}
 #: What answers prompts, and is taught only from the first prompt on.
 _ANSWERING = ("sam_prompt_encoder.", "sam_mask_decoder.transformer.", "sam_mask_decoder.iou")
 _MAX_NORM = 1.0
+#: Weight of the embedding's mean square: without it the embedding grows, and drowns the encoding of
+#: positions that is added to it.
+_EMBEDDING_WEIGHT = 0.02
+#: Matrices inside blocks, which Muon teaches; the rest is left to AdamW.
+_BLOCKS = (
+    "image_encoder.trunk.blocks.",
+    "sam_mask_decoder.transformer.",
+    "sam_mask_decoder.output_hypernetworks_mlps.",
+)
 _log = logging.getLogger(__name__)
 
 
@@ -61,20 +72,22 @@ class Plan:
 
     Attributes:
         stages: one after the other.
-        peak: highest learning rate, reached after `warmup` steps.
+        peak: highest learning rate of Muon, reached after `warmup` steps.
+        peak_adam: the same of AdamW.
         warmup: steps.
-        weight_decay: of matrices, not of biases and norms.
+        weight_decay: of matrices inside blocks.
         average: decay of the moving average of the weights.
-        held: steps with clicks alone, the tokens being held to look at the prompts' places.
+        held: steps while the tokens are held to look at the prompts' places, which nobody corrects.
         seed: of the first weights and of every batch.
     """
 
     stages: tuple[Stage, ...]
-    peak: float = 1.4e-3
+    peak: float = 3e-3
+    peak_adam: float = 1e-3
     warmup: int = 200
     weight_decay: float = 0.05
     average: float = 0.998
-    held: int = 1100
+    held: int = 900
     seed: int = 0
 
     @property
@@ -91,13 +104,13 @@ class Plan:
         raise IndexError(f"the plan has {self.steps} steps")
 
 
-#: The encoder first, then everything on small pictures, then on pictures of the model's own size:
-#: a step costs four times as much at the end as at the start.
+#: The encoder first, then everything on windows, then on whole pictures: a step costs the more, the
+#: later it is.
 PLAN = Plan(
     (
-        Stage(300, BatchShape(pictures=4, side=256, prompts=0, anchors=24)),
-        Stage(1700, BatchShape(pictures=4, side=256, prompts=8, anchors=16)),
-        Stage(640, BatchShape(pictures=3, side=384, prompts=8, anchors=16)),
+        Stage(200, BatchShape(pictures=4, side=384, window=256, prompts=0, anchors=24)),
+        Stage(3000, BatchShape(pictures=4, side=384, window=256, prompts=12, anchors=24)),
+        Stage(1500, BatchShape(pictures=3, side=384, window=384, prompts=10, anchors=24)),
     )
 )
 
@@ -113,70 +126,85 @@ class Run:
         look_at_the_prompt(self.model)
         self.shortcut = Shortcut(self.model.hidden_dim).to(device)
         self.parameters = [*self.model.parameters(), *self.shortcut.parameters()]
-        self.optimiser = torch.optim.AdamW(
-            list(self._groups()), lr=plan.peak, betas=(0.9, 0.98), weight_decay=0.0
-        )
+        self.optimisers = self._optimisers()
         self.average = runs.MovingAverage(self.model, plan.average)
 
-    def _groups(self) -> Iterator[dict[str, Any]]:
-        """Yield what is taught from the start and from the first prompt on; matrices apart."""
+    def _optimisers(self) -> list[torch.optim.Optimizer]:
+        """Return Muon for the matrices inside blocks, and AdamW for all else."""
+        plan = self.plan
+        return [
+            Muon(self._groups(plan.peak, inner=True), lr=0.0, weight_decay=plan.weight_decay),
+            torch.optim.AdamW(
+                self._groups(plan.peak_adam, inner=False),
+                lr=0.0,
+                betas=(0.9, 0.98),
+                weight_decay=0.0,
+                fused=True,
+            ),
+        ]
+
+    def _groups(self, peak: float, *, inner: bool) -> list[dict[str, Any]]:
+        """Return two groups: what is taught from the start, and from the first prompt on."""
         named = [*self.model.named_parameters(), *self.shortcut.named_parameters()]
+        mine = [
+            (name, p) for name, p in named if (p.ndim > 1 and name.startswith(_BLOCKS)) is inner
+        ]
+        groups = []
         for answering in (False, True):
-            mine = [p for name, p in named if name.startswith(_ANSWERING) is answering]
-            matrices, others = ([p for p in mine if (p.ndim > 1) is two] for two in (True, False))
+            parameters = [p for name, p in mine if name.startswith(_ANSWERING) is answering]
             start = self.plan.stages[0].steps if answering else 0
-            yield {"params": matrices, "start": start, "weight_decay": self.plan.weight_decay}
-            yield {"params": others, "start": start}
+            groups.append({"params": parameters, "peak": peak, "start": start})
+        return groups
 
     def train_step(self, shards: Shards) -> dict[str, float]:
         """Take one step and return what it found out."""
         shape = self.plan.shape(self.step)
         rng = np.random.default_rng([self.plan.seed, self.step])
         torch.manual_seed(int(rng.integers(1 << 31)))  # of the corrective clicks
-        shares = (1, 0, 0) if self.step < self.plan.held else _KIND_SHARES
-        kind = _KINDS[int(rng.choice(len(_KINDS), p=shares))]
-        batch = draw_batch(shards, shape, kind, rng)
-        set_side(self.model, shape.side)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._rate(group["start"])
-        self.optimiser.zero_grad(set_to_none=True)
-        figures = self._backward(batch, kind)
+        held = self.step < self.plan.held
+        batch = draw_batch(shards, shape, _FIRST_KINDS if held else _KINDS, rng)
+        set_side(self.model, shape.side, shape.window)
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = self._rate(group["peak"], group["start"])
+            optimiser.zero_grad(set_to_none=True)
+        figures = self._backward(batch)
         nn.utils.clip_grad_norm_(self.parameters, _MAX_NORM)
-        self.optimiser.step()
-        if self.step < self.plan.held:
+        for optimiser in self.optimisers:
+            optimiser.step()
+        if held:
             hold_on_the_prompt(self.model)
         self.average.update(self.model, self.step)
         self.step += 1
-        return {"step": self.step, "side": shape.side, **figures}
+        return {"step": self.step, **figures}
 
-    def _rate(self, start: int) -> float:
+    def _rate(self, peak: float, start: int) -> float:
         """Return the learning rate of what is taught from a step on: that has its own warm-up."""
         if self.step < start:
             return 0.0
         plan = self.plan
-        rate = runs.learning_rate(self.step, plan.steps, plan.peak, warmup=plan.warmup)
+        rate = runs.learning_rate(self.step, plan.steps, peak, warmup=plan.warmup)
         return rate * min(1.0, (self.step - start + 1) / plan.warmup)
 
-    def _backward(self, batch: Batch, kind: Kind) -> dict[str, float]:
+    def _backward(self, batch: Batch) -> dict[str, float]:
         """Compute the gradients: of each picture's prompts in turn, then of the encoder once."""
         features = encode(self.model, batch.pictures.to(self.device))
         leaves = [feature.detach().requires_grad_() for feature in features]
-        dense = prompted = 0.0
+        losses: dict[str, list[float]] = {}
         for i, prompts in enumerate(batch.prompts):
             mine = [leaf[i : i + 1] for leaf in leaves]
             loss = self._dense_loss(mine, prompts)
-            dense += float(loss.detach())
+            losses.setdefault("dense", []).append(float(loss.detach()))
             if len(prompts.wanted):
-                answered = _answer(self.model, mine, prompts, kind)
-                prompted += float(answered.detach())
+                answered = _answer(self.model, mine, prompts)
+                losses.setdefault(prompts.kind, []).append(float(answered.detach()))
                 loss = loss + answered
             (loss / len(batch.prompts)).backward()  # type: ignore[no-untyped-call]
+        size = features[0].square().mean()
         gradients = [leaf.grad for leaf in leaves]
-        torch.autograd.backward(features, gradients)
-        figures = {"dense": dense / len(batch.prompts)}
-        if batch.prompts[0].wanted.numel():
-            figures[kind] = prompted / len(batch.prompts)
-        return figures
+        torch.autograd.backward([*features, _EMBEDDING_WEIGHT * size], [*gradients, None])
+        figures = {name: sum(some) / len(some) for name, some in losses.items()}
+        return {**figures, "embedding": float(size.detach())}
 
     def _dense_loss(self, features: list[Tensor], prompts: Prompts) -> Tensor:
         part, row, column = prompts.anchors.to(self.device).unbind(1)
@@ -192,7 +220,7 @@ class Run:
                 "step": self.step,
                 "model": self.model.state_dict(),
                 "shortcut": self.shortcut.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
+                "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
                 "average": self.average.state,
             },
         )
@@ -202,23 +230,24 @@ class Run:
         saved = runs.load_checkpoint(path, self.device)
         self.model.load_state_dict(saved["model"])
         self.shortcut.load_state_dict(saved["shortcut"])
-        self.optimiser.load_state_dict(saved["optimiser"])
+        for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
         self.average.state = saved["average"]
         self.step = saved["step"]
 
 
-def _answer(model: SAM2Base, features: list[Tensor], prompts: Prompts, kind: Kind) -> Tensor:
+def _answer(model: SAM2Base, features: list[Tensor], prompts: Prompts) -> Tensor:
     device = features[0].device
     coverage = prompts.coverage.to(device)[prompts.wanted.to(device)]
     points = prompts.points.to(device), prompts.point_labels.to(device)
     previous = None
-    if kind == "refined":
+    if prompts.kind == "refined":
         with torch.no_grad():
-            logits, ious = decode(model, features, points)
-        best = logits[torch.arange(len(ious)), 1 + ious[:, 1:].argmax(1)]
+            logits, ious = decode(model, features, points, origin=prompts.origin)
+        best = best_of_three(logits, ious)
         points, previous = _correct(points, best, coverage), best[:, None].clamp(-32, 32)
-    logits, ious = decode(model, features, points, previous)
-    return prompt_loss(logits, ious, coverage, ambiguous=kind == "click")
+    logits, ious = decode(model, features, points, previous, prompts.origin)
+    return prompt_loss(logits, ious, coverage, ambiguous=prompts.kind == "click")
 
 
 def _correct(
@@ -231,8 +260,7 @@ def _correct(
     side = logits.shape[-1]
     inner = F.avg_pool2d(wrong.view(-1, 1, side, side), 3, 1, 1).flatten(1) * wrong
     place = torch.multinomial(inner.square() + 1e-9, 1)
-    stride = 4
-    x, y = place % side * stride + stride / 2, place // side * stride + stride / 2
+    x, y = ((at + 0.5) * MASK_STRIDE for at in (place % side, place // side))
     coordinates = torch.cat([points[0], torch.stack([x, y], -1)], 1)
     labels = wanted.flatten(1).gather(1, place).to(torch.int32)
     return coordinates, torch.cat([points[1], labels], 1)
@@ -250,7 +278,7 @@ def train(run: Run, folder: Path, scenes: Path, *, minutes: float, every: int = 
         figures = run.train_step(shards)
         if run.step % every == 0 or run.step == run.plan.steps:
             set_side(run.model, run.plan.stages[-1].shape.side)
-            figures["one_click_iou"] = mean_click_iou(run.model, run.average.state, run.device)
+            figures |= held_out_ious(run.model, run.average.state, run.device)
             shards = Shards(scenes)  # there may be more of them by now
             run.save(checkpoint)
         runs.log_line(log, {**figures, "seconds": round(time.monotonic() - started, 1)})

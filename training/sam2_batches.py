@@ -21,6 +21,8 @@ Kind = Literal["click", "box", "refined"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 #: Masks are predicted on a grid this many times coarser than the model's input.
 MASK_STRIDE = 4
+#: Pixels of the model's input per cell of its embedding.
+CELL = 16
 #: Fewer pixels of a part than this, at half the model's scale, are no part but a rest.
 _MIN_PIXELS = 40
 _BACKGROUND_SHARE = 0.15
@@ -32,13 +34,17 @@ class Prompts:
     """What is asked of one picture.
 
     Attributes:
+        kind: of all its prompts.
+        origin: row and column of the window in its picture, in cells of the embedding.
         coverage: (L, s, s) in [0, 1]: how much of each mask pixel each part of the scene covers.
         wanted: (P,) the part that each prompt asks for.
-        points: (P, N, 2), (x, y) in pixels of the model's input.
+        points: (P, N, 2), (x, y) in pixels of the window.
         point_labels: (P, N) int32: 1 for a click, 2 and 3 for the corners of a box.
         anchors: (K, 3) int64: a part, and row and column of a mask pixel in it.
     """
 
+    kind: Kind
+    origin: tuple[int, int]
     coverage: Tensor
     wanted: Tensor
     points: Tensor
@@ -48,7 +54,7 @@ class Prompts:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Pictures (B, 3, S, S), normalised as SAM 2 does, and what is asked of each."""
+    """Windows of pictures (B, 3, S, S), normalised as SAM 2 does, and what is asked of each."""
 
     pictures: Tensor
     prompts: tuple[Prompts, ...]
@@ -56,27 +62,64 @@ class Batch:
 
 @dataclass(frozen=True)
 class BatchShape:
-    """How large a batch is: pictures, side of each in pixels, prompts and anchors per picture."""
+    """How large a batch is.
+
+    Attributes:
+        pictures: in the batch.
+        side: of each picture, pixels.
+        window: side of the part of it that is shown, pixels; a multiple of the coarsest stride.
+        prompts: per picture.
+        anchors: per picture.
+    """
 
     pictures: int
     side: int
+    window: int
     prompts: int
     anchors: int
 
 
-def draw_batch(shards: Shards, shape: BatchShape, kind: Kind, rng: np.random.Generator) -> Batch:
-    """Draw a batch of augmented scenes; the generator decides everything."""
+def draw_batch(
+    shards: Shards, shape: BatchShape, shares: dict[Kind, float], rng: np.random.Generator
+) -> Batch:
+    """Draw a batch of augmented scenes; the generator decides everything.
+
+    Args:
+        shards: the scenes.
+        shape: how large the batch is.
+        shares: the chance of each kind of prompts, picture by picture.
+        rng: the generator.
+    """
+    kinds, chances = list(shares), list(shares.values())
     pictures: list[Tensor] = []
     prompts: list[Prompts] = []
     while len(pictures) < shape.pictures:
         pixels, labels, _ = shards.scene(int(rng.integers(len(shards))))
         pixels, labels = _augment(pixels, labels, shape.side, rng)
-        parts = np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256) >= _MIN_PIXELS)
-        if parts[-1] < FIRST_OBJECT:
-            continue  # the crop holds no object
+        origin = _origin(shape, rng)
+        pixels, labels = _window(pixels, labels, shape.window, origin)
+        if _parts(labels)[-1] < FIRST_OBJECT:
+            continue  # the window holds no object
         pictures.append(normalised(pixels))
-        prompts.append(_ask(labels, parts, shape, kind, rng))
+        kind = kinds[int(rng.choice(len(kinds), p=chances))]
+        prompts.append(_ask(labels, shape, kind, origin, rng))
     return Batch(torch.stack(pictures), tuple(prompts))
+
+
+def _origin(shape: BatchShape, rng: np.random.Generator) -> tuple[int, int]:
+    """Return row and column of a window, in cells of the embedding."""
+    places = (shape.side - shape.window) // CELL + 1
+    return int(rng.integers(places)), int(rng.integers(places))
+
+
+def _window(
+    pixels: Pixels, labels: Labels, side: int, origin: tuple[int, int]
+) -> tuple[Pixels, Labels]:
+    """Cut a window out of pixels and of labels, which are of half their scale."""
+    top, left = (place * CELL for place in origin)
+    shown = pixels[top : top + side, left : left + side]
+    top, left, side = top // 2, left // 2, side // 2
+    return shown, labels[top : top + side, left : left + side]
 
 
 def normalised(pixels: Pixels) -> Tensor:
@@ -95,7 +138,7 @@ def _augment(
     """
     height, width = labels.shape
     if rng.random() < 0.5:  # noqa: PLR2004  half of them stay whole
-        rows, columns = (int(length * rng.uniform(0.55, 1.0)) for length in (height, width))
+        rows, columns = (int(length * rng.uniform(0.6, 1.0)) for length in (height, width))
         top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
         window = slice(top, top + rows), slice(left, left + columns)
         pixels, labels = pixels[window], labels[window]
@@ -116,11 +159,12 @@ def _resized(array: NDArray[np.uint8], side: int, interpolation: int) -> NDArray
 
 def _ask(
     labels: Labels,
-    parts: NDArray[np.int64],
     shape: BatchShape,
     kind: Kind,
+    origin: tuple[int, int],
     rng: np.random.Generator,
 ) -> Prompts:
+    parts = _parts(labels)
     masks = labels == parts[:, None, None].astype(np.uint8)
     coverage = F.avg_pool2d(torch.from_numpy(masks).float(), MASK_STRIDE // 2)
     wanted = _draw_parts(parts, shape.prompts, rng)
@@ -129,12 +173,19 @@ def _ask(
     for i, part in enumerate(wanted):
         points[i] = _point(masks[part], kind, rng)
     return Prompts(
+        kind,
+        origin,
         coverage,
         torch.from_numpy(wanted),
         torch.from_numpy(points * 2).float(),
         torch.tensor(point_labels, dtype=torch.int32).repeat(shape.prompts, 1),
         _draw_anchors(coverage, _draw_parts(parts, shape.anchors, rng), rng),
     )
+
+
+def _parts(labels: Labels) -> NDArray[np.int64]:
+    """Return the labels of which more than a rest is shown, in order."""
+    return np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256) >= _MIN_PIXELS)
 
 
 def _draw_parts(

@@ -1,4 +1,4 @@
-"""How well a demo SAM 2 in training answers one click: the figure that a run watches."""
+"""How well a demo SAM 2 in training answers a click or a box: the figures that a run watches."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from indexer.demo.scenes import Scene, draw_scene
+from indexer.segmentation import masks
 from training.sam2_batches import innermost, normalised
-from training.sam2_model import decode, encode
+from training.sam2_model import best_of_three, decode, encode
 from training.scenes import Pixels
 
 if TYPE_CHECKING:
@@ -25,14 +26,21 @@ _FIRST_SEED, _SCENES = 900_000, 10
 
 
 @torch.no_grad()
-def mean_click_iou(model: SAM2Base, weights: dict[str, Tensor], device: torch.device) -> float:
-    """Return the mean IoU of the answers to one click in the middle of each held-out object.
+def held_out_ious(
+    model: SAM2Base, weights: dict[str, Tensor], device: torch.device
+) -> dict[str, float]:
+    """Return the mean IoU of the answers to one click in the middle, and to the box, of objects.
 
-    The answer is the candidate of the highest predicted IoU, at the picture's own size.
+    The answer to a click is the candidate of the highest predicted IoU, the answer to a box the
+    single mask; both at the picture's own size.
     """
     judged = copy.deepcopy(model).eval()
     judged.load_state_dict(weights)
-    return float(np.mean([iou for scene in _scenes() for iou in _ious(judged, scene, device)]))
+    clicks, boxes = zip(*(_ious(judged, scene, device) for scene in _scenes()), strict=True)
+    return {
+        "one_click_iou": float(np.mean(np.concatenate(clicks))),
+        "box_iou": float(np.mean(np.concatenate(boxes))),
+    }
 
 
 @functools.cache
@@ -44,16 +52,27 @@ def _scaled(scene: Scene, side: int) -> Pixels:
     return cv2.resize(scene.pixels, (side, side), interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
-def _ious(model: SAM2Base, scene: Scene, device: torch.device) -> list[float]:
-    masks = torch.from_numpy(np.stack([one.mask for one in scene.objects])).to(device)
-    height, width = masks.shape[1:]
-    clicks = [innermost(one.mask)[::-1] for one in scene.objects]
+def _ious(model: SAM2Base, scene: Scene, device: torch.device) -> tuple[list[float], list[float]]:
+    """Return the IoUs of the answers to clicks and to boxes, object by object."""
+    true = torch.from_numpy(np.stack([one.mask for one in scene.objects])).to(device)
+    height, width = true.shape[1:]
+    clicks = [[innermost(one.mask)[::-1]] for one in scene.objects]
+    boxes = [masks.tight_box(masks.encode(one.mask)) for one in scene.objects]
+    corners = [[(left, top), (right, bottom)] for left, top, right, bottom in boxes]
     scale = torch.tensor([model.image_size / width, model.image_size / height])
-    points = (torch.tensor(clicks) * scale)[:, None].to(device)
-    labels = torch.ones(points.shape[:2], dtype=torch.int32, device=device)
     features = encode(model, normalised(_scaled(scene, model.image_size))[None].to(device))
-    logits, ious = decode(model, features, (points, labels))
-    best = logits[torch.arange(len(ious)), 1 + ious[:, 1:].argmax(1)]
-    found = F.interpolate(best[:, None], (height, width), mode="bilinear")[:, 0] > 0
-    common, either = (found & masks).sum((1, 2)), (found | masks).sum((1, 2))
-    return (common / either).tolist()
+    found = []
+    for places, labels in ((clicks, [1]), (corners, [2, 3])):
+        points = (torch.tensor(places) * scale).to(device)
+        each = torch.tensor(labels, dtype=torch.int32, device=device).expand(len(true), -1)
+        logits, ious = decode(model, features, (points, each))
+        found.append(best_of_three(logits, ious) if len(labels) == 1 else logits[:, 0])
+    clicked, boxed = (_iou(answers, true).tolist() for answers in found)
+    return clicked, boxed
+
+
+def _iou(logits: Tensor, true: Tensor) -> Tensor:
+    """Return the IoU of each mask at the picture's own size, shape (n,)."""
+    size = (true.shape[1], true.shape[2])
+    found = F.interpolate(logits[:, None], size, mode="bilinear")[:, 0] > 0
+    return (found & true).sum((1, 2)) / (found | true).sum((1, 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,9 +13,11 @@ if TYPE_CHECKING:
     from sam2.modeling.sam.transformer import Attention
     from sam2.modeling.sam2_base import SAM2Base
 
-#: The frequencies of the position encoding that prompts are found by: how many are too high, their
-#: phase turning within an object, and how many of the next are taken.
-_TOO_HIGH, _CHOSEN = 12, 16
+#: How many frequencies of the position encoding prompts are found by, and the lowest and highest of
+#: them: half as many periods per picture. The mean of two corners' encodings is the encoding of
+#: their middle, but turned round where the box is longer than half a period: so some are low.
+_CHOSEN, _LOWEST, _HIGHEST = 16, 0.5, 2.2
+_GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 _SHARPNESS = 3.2
 #: One token of seven brings the position that all share.
 _SHARE = 4.0
@@ -39,6 +42,7 @@ def look_at_the_prompt(model: SAM2Base) -> None:
         attention.v_proj.weight[:, channels] = 0
         attention.out_proj.weight.copy_(attention.v_proj.weight.T)
     for layer in layers:
+        nn.init.zeros_(layer.mlp.layers[-1].weight)
         for projection in (layer.self_attn.v_proj, layer.self_attn.out_proj):
             nn.init.eye_(projection.weight)
             nn.init.zeros_(projection.bias)
@@ -66,10 +70,18 @@ def hold_on_the_prompt(model: SAM2Base) -> None:
         _compare(attention, channels)
 
 
+def _choose_frequencies(model: SAM2Base) -> None:
+    """Replace the first random frequencies: from low to high, in directions spread evenly."""
+    frequencies = model.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
+    lengths = torch.linspace(math.log(_LOWEST), math.log(_HIGHEST), _CHOSEN).exp()
+    angles = torch.arange(_CHOSEN) * _GOLDEN_ANGLE
+    frequencies[:, :_CHOSEN] = torch.stack([angles.cos(), angles.sin()]) * lengths
+
+
 def _position_channels(model: SAM2Base) -> Tensor:
     """Return the channels of the chosen frequencies: all sines, then all cosines."""
     frequencies = model.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
-    chosen = frequencies.norm(dim=0).argsort(descending=True)[_TOO_HIGH : _TOO_HIGH + _CHOSEN]
+    chosen = torch.arange(_CHOSEN, device=frequencies.device)
     return torch.cat([chosen, chosen + frequencies.shape[1]])
 
 
@@ -83,13 +95,13 @@ def _attentions(model: SAM2Base) -> list[Attention]:
 
 
 def _compare(attention: Attention, channels: Tensor) -> None:
-    """Let each head's queries and keys be some of the channels, sines and cosines alike."""
+    """Let each head's queries and keys be some of the channels: low ones first, high ones last."""
     sines, cosines = channels.chunk(2)
     weight = torch.zeros_like(attention.q_proj.weight)  # (dimensions of all heads, width)
     per_head = len(weight) // attention.num_heads // 2
     for row in range(len(weight) // 2):
         head, i = divmod(row, per_head)
-        frequency = (head * 3 + i * 5) % len(sines)
+        frequency = head * (len(sines) - per_head) // (attention.num_heads - 1) + i
         weight[head * 2 * per_head + i, sines[frequency]] = _SHARPNESS
         weight[(head * 2 + 1) * per_head + i, cosines[frequency]] = _SHARPNESS
     for projection in (attention.q_proj, attention.k_proj):
@@ -97,9 +109,15 @@ def _compare(attention: Attention, channels: Tensor) -> None:
         projection.bias.zero_()
 
 
-def set_side(model: SAM2Base, side: int) -> None:
-    """Let the model take pictures of another side, in pixels, than it was built for."""
-    grid = side // model.backbone_stride
+def set_side(model: SAM2Base, side: int, window: int | None = None) -> None:
+    """Let the model take pictures of another side than it was built for, or windows of them.
+
+    Args:
+        model: the model.
+        side: of whole pictures, in pixels.
+        window: side of the square part that the model is shown; None shows whole pictures.
+    """
+    grid = (window or side) // model.backbone_stride
     encoder = model.sam_prompt_encoder
     model.image_size, model.sam_image_embedding_size = side, grid
     encoder.input_image_size = (side, side)
@@ -118,28 +136,39 @@ def decode(
     features: list[Tensor],
     points: tuple[Tensor, Tensor],
     previous: Tensor | None = None,
+    origin: tuple[int, int] = (0, 0),
 ) -> tuple[Tensor, Tensor]:
-    """Answer prompts on one picture.
+    """Answer prompts on one picture, or on a window of it.
 
     Args:
         model: the model.
         features: of the picture, each of batch size 1, from `encode`.
-        points: coordinates (P, N, 2) and labels (P, N).
+        points: coordinates (P, N, 2) in the window and labels (P, N).
         previous: logits (P, 1, s, s) of an earlier answer.
+        origin: row and column of the window in the picture, in cells of the embedding.
 
     Returns:
         logits (P, 4, s, s) and predicted IoUs (P, 4) of all mask tokens.
     """
-    sparse, dense = model.sam_prompt_encoder(points=points, boxes=None, masks=previous)
+    encoder, stride = model.sam_prompt_encoder, model.backbone_stride
+    offset = torch.tensor(origin[::-1], device=features[0].device) * stride
+    sparse, dense = encoder((points[0] + offset, points[1]), boxes=None, masks=previous)
+    whole = encoder.pe_layer((model.image_size // stride,) * 2)[None]
+    (row, column), grid = origin, features[0].shape[-1]
     logits, ious, _, _ = model.sam_mask_decoder.predict_masks(
         image_embeddings=features[0],
-        image_pe=model.sam_prompt_encoder.get_dense_pe(),
+        image_pe=whole[..., row : row + grid, column : column + grid],
         sparse_prompt_embeddings=sparse,
         dense_prompt_embeddings=dense,
         repeat_image=True,
         high_res_features=[features[2], features[1]],
     )
     return logits, ious
+
+
+def best_of_three(logits: Tensor, ious: Tensor) -> Tensor:
+    """Return the masks (P, s, s) of the highest predicted IoU among those of tokens 1 to 3."""
+    return logits[torch.arange(len(ious)), 1 + ious[:, 1:].argmax(1)]
 
 
 class Shortcut(nn.Module):
@@ -162,7 +191,7 @@ class Shortcut(nn.Module):
         Args:
             model: the model.
             features: of the picture, each of batch size 1, from `encode`.
-            places: (K, 2), (x, y) in [-1, 1] over the picture.
+            places: (K, 2), (x, y) in [-1, 1] over the window.
 
         Returns:
             logits (K, 4, s, s) of all mask tokens.
@@ -178,12 +207,13 @@ class Shortcut(nn.Module):
         weights = [hypernetwork(clicked) for hypernetwork in decoder.output_hypernetworks_mlps]
         logits = torch.einsum("ktd,dyx->ktyx", torch.stack(weights, 1), upscaled)
         nearness = _NEAR * F.softplus(self.nearness(clicked))
-        away = _squared_distances(places, logits.shape[-1])
+        window = deep.shape[-1] * model.backbone_stride / model.image_size
+        away = _squared_distances(places, logits.shape[-1]) * window**2
         return logits - nearness[:, :, None, None] * away[:, None]
 
 
 def _squared_distances(places: Tensor, side: int) -> Tensor:
-    """Return (K, side, side): how far each pixel is from each place, squared, in half pictures."""
+    """Return (K, side, side): how far each pixel is from each place, squared, in half windows."""
     steps = (2 * torch.arange(side, device=places.device) + 1) / side - 1
     x, y = (places[:, i, None] - steps for i in (0, 1))
     return x.square()[:, None] + y.square()[:, :, None]
