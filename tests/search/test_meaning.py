@@ -41,7 +41,7 @@ def test_words_find_the_objects_that_they_name(searcher: Searcher) -> None:
         for colour, name in asked
     ]
     assert len(asked) > 10
-    assert np.mean(right) > 0.05  # above guessing; masks keep it low, see docs/demo-models.md
+    assert np.mean(right) > 0.05  # above guessing
 
 
 def test_the_demo_draws_a_library_and_three_answers(

@@ -19,7 +19,7 @@ from training.sam2_model import Shortcut, decode, encode, set_side
 from training.scenes import FIRST_OBJECT, Shards
 
 CPU = torch.device("cpu")
-SMALL = BatchShape(pictures=1, side=64, prompts=3, anchors=4)
+SMALL = BatchShape(pictures=1, side=64, window=64, prompts=3, anchors=4)
 PLAN = Plan((Stage(1, dataclasses.replace(SMALL, prompts=0)), Stage(3, SMALL)), warmup=1)
 
 
@@ -39,8 +39,10 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Shards:
 
 @pytest.mark.parametrize("kind", ["click", "box", "refined"])
 def test_prompts_point_at_what_they_ask_for(shards: Shards, kind: Kind) -> None:
-    batch = draw_batch(shards, dataclasses.replace(SMALL, prompts=20), kind, _rng())
+    batch = draw_batch(shards, dataclasses.replace(SMALL, prompts=20), {kind: 1.0}, _rng())
     (prompts,) = batch.prompts
+    assert prompts.kind == kind
+    assert prompts.origin == (0, 0)
     assert batch.pictures.shape == (1, 3, 64, 64)
     assert prompts.coverage.shape[1:] == (16, 16)
     torch.testing.assert_close(prompts.coverage.sum(0), torch.ones(16, 16))
@@ -55,9 +57,35 @@ def test_prompts_point_at_what_they_ask_for(shards: Shards, kind: Kind) -> None:
 
 
 def test_the_same_generator_draws_the_same_batch(shards: Shards) -> None:
-    one, two = (draw_batch(shards, SMALL, "click", _rng()) for _ in range(2))
+    one, two = (draw_batch(shards, SMALL, {"click": 1.0}, _rng()) for _ in range(2))
     assert torch.equal(one.pictures, two.pictures)
     assert torch.equal(one.prompts[0].points, two.prompts[0].points)
+
+
+def test_a_window_is_a_part_of_its_picture(shards: Shards) -> None:
+    shape = dataclasses.replace(SMALL, side=96)
+    batches = [
+        draw_batch(shards, shape, {"click": 1.0}, np.random.default_rng(i)) for i in range(9)
+    ]
+    assert {batch.pictures.shape for batch in batches} == {(1, 3, 64, 64)}
+    origins = {batch.prompts[0].origin for batch in batches}
+    assert len(origins) > 2
+    assert all(0 <= place <= 2 for origin in origins for place in origin)
+
+
+def test_a_window_is_answered_as_its_place_in_the_picture_is() -> None:
+    model = Run(PLAN, CPU).model
+    features = [feature.detach() for feature in _features()]
+    point, one = torch.tensor([[[20.0, 40.0]]]), torch.ones(1, 1)
+    with torch.no_grad():
+        set_side(model, 64)
+        whole, _ = decode(model, features, (point, one))
+        set_side(model, 128, 64)
+        first, elsewhere = (
+            decode(model, features, (point, one), None, o)[0] for o in ((0, 0), (4, 4))
+        )
+    assert whole.shape == first.shape == (1, 4, 16, 16)
+    assert not torch.allclose(first, elsewhere)  # the encoding of positions is another
 
 
 def test_the_innermost_pixel_of_a_ring_is_on_the_ring() -> None:
@@ -81,7 +109,7 @@ def test_losses_are_least_for_the_right_mask() -> None:
     assert mask_ious(both[None], wanted[None]).tolist() == [pytest.approx(2 / 3)]
 
 
-def test_an_ambiguous_prompt_teaches_the_best_mask_alone() -> None:
+def test_an_ambiguous_prompt_teaches_the_best_mask_most() -> None:
     wanted = torch.tensor([[[1.0, 1.0], [0.0, 0.0]]])
     right, wrong = wanted * 20 - 10, 10 - wanted * 20
     logits = torch.stack([right, right, wrong, wrong], 1).requires_grad_()

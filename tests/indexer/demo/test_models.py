@@ -37,7 +37,7 @@ def test_clicks_give_most_of_the_objects(demo_segmenter: Segmenter, scenes: list
             point = Prompt(points=(_middle(drawn.mask),))
             ious.append(_iou(demo_segmenter.prompt(embedded, point).mask, drawn.mask))
     assert len(ious) > 25
-    assert np.mean(ious) > 0.35  # random weights: 0.04
+    assert np.mean(ious) > 0.65  # random weights: 0.04
 
 
 def test_words_find_true_segments(embedder: Embedder, scenes: list[Scene]) -> None:
