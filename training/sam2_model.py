@@ -207,7 +207,7 @@ class Shortcut(nn.Module):
         weights = [hypernetwork(clicked) for hypernetwork in decoder.output_hypernetworks_mlps]
         logits = torch.einsum("ktd,dyx->ktyx", torch.stack(weights, 1), upscaled)
         nearness = _NEAR * F.softplus(self.nearness(clicked))
-        window = deep.shape[-1] * model.backbone_stride / model.image_size
+        window: float = deep.shape[-1] * model.backbone_stride / model.image_size
         away = _squared_distances(places, logits.shape[-1]) * window**2
         return logits - nearness[:, :, None, None] * away[:, None]
 
