@@ -228,7 +228,7 @@ def _tag_or_path(name: str, pretrained: str | None) -> str | None:
 
     if pretrained is None or open_clip.get_pretrained_cfg(name, pretrained):
         return pretrained
-    path = models.find_weights(pretrained)
+    path = models.find_file(pretrained)
     if path is None:
         raise ModelError(
             f"open_clip knows no weights {pretrained!r} for {name}, and there is no such file",

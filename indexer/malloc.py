@@ -8,7 +8,6 @@ costs more than the arithmetic on them (a copy into fresh pages: 1.3 GB/s, into 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 
@@ -20,6 +19,8 @@ def keep_freed_memory() -> None:
     """Let glibc keep what is freed; does nothing with another C library."""
     if sys.platform != "linux" or os.environ.get("SEGSEARCH_MALLOC") == "default":
         return
+    import ctypes
+
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return

@@ -77,17 +77,17 @@ def find_config(name: str) -> Path:
     Raises:
         ModelError: neither is there.
     """
-    for path in (configs_dir() / name, Path(name)):
-        if path.is_file():
-            return path
-    raise ModelError(
-        f"there is no model configuration {name!r}",
-        f"give a path, or a name relative to {configs_dir()}",
-    )
+    path = find_file(name)
+    if path is None:
+        raise ModelError(
+            f"there is no model configuration {name!r}",
+            f"give a path, or a name relative to {configs_dir()}",
+        )
+    return path
 
 
-def find_weights(name: str) -> Path | None:
-    """Return the weights file `name` in the configs folder, or at that path; None if neither is."""
+def find_file(name: str) -> Path | None:
+    """Return the file `name` in the configs folder, or at that path; None if neither is there."""
     for path in (configs_dir() / name, Path(name)):
         if path.is_file():
             return path

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import PIL.Image
 
 from indexer import Indexer, library
 from indexer.demo.scenes import DrawnObject, draw_scene, write_library
 from indexer.errors import PictureError, QueryError, SegsearchError
+from indexer.segmentation import masks
 from indexer.segmentation.segmenter import Prompt
 from search.engine import Searcher
 from search.render import save_hits
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from indexer.pipeline import Report
@@ -127,8 +128,7 @@ def _photo_queries(photos: Path) -> _Queries:
 
 
 def _box(drawn: DrawnObject) -> Box:
-    rows, columns = np.nonzero(drawn.mask)
-    return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
+    return masks.tight_box(masks.encode(drawn.mask))
 
 
 def _window(drawn: DrawnObject) -> tuple[slice, slice]:

@@ -6,9 +6,6 @@ and the step alone.
 
 from __future__ import annotations
 
-import argparse
-import logging
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +14,7 @@ import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor, nn
 
-from indexer import malloc, models
+from indexer import models
 from training import runs
 from training.clip_batches import Batch, BatchShape, Sampler
 from training.clip_losses import (
@@ -34,7 +31,6 @@ from training.pool import Pool
 
 _CONFIG = "demo/clip_tiny.json"
 _MAX_NORM = 1.0
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,15 +41,6 @@ class Stage:
     shape: BatchShape
     side: int
     sentences: bool
-
-
-@dataclass(frozen=True)
-class Cycle:
-    """Steps over which the rates rise to a share of their peaks, and fall to zero."""
-
-    steps: int
-    share: float
-    warmup: int
 
 
 @dataclass(frozen=True)
@@ -71,7 +58,7 @@ class Plan:
     """
 
     stages: tuple[Stage, ...]
-    cycles: tuple[Cycle, ...]
+    cycles: tuple[runs.Cycle, ...]
     peak: float = 3e-3
     peak_adam: float = 1e-3
     weight_decay: float = 0.05
@@ -83,22 +70,6 @@ class Plan:
         """Steps of all stages together."""
         return sum(stage.steps for stage in self.stages)
 
-    def stage(self, step: int) -> Stage:
-        """Return the stage that a step belongs to."""
-        for stage in self.stages:
-            if step < stage.steps:
-                return stage
-            step -= stage.steps
-        raise IndexError(f"the plan has {self.steps} steps")
-
-    def rate(self, step: int) -> float:
-        """Return the share of the peaks that the learning rates have at a step."""
-        for cycle in self.cycles:
-            if step < cycle.steps:
-                return runs.learning_rate(step, cycle.steps, cycle.share, warmup=cycle.warmup)
-            step -= cycle.steps
-        raise IndexError(f"the rates of {self.steps} steps are not all planned")
-
 
 #: Shapes are what takes long to learn: they are met large, alone and on small pictures first.
 PLAN = Plan(
@@ -107,7 +78,7 @@ PLAN = Plan(
         Stage(1500, BatchShape(26, 3, 4, 5, filled=0.4, margin=1.75), side=32, sentences=True),
         Stage(1950, BatchShape(26, 3, 4, 5, filled=0.25, margin=2.5), side=48, sentences=True),
     ),
-    (Cycle(4600, 1.0, warmup=100), Cycle(850, 0.5, warmup=30)),
+    (runs.Cycle(4600, 1.0, warmup=100), runs.Cycle(850, 0.5, warmup=30)),
 )
 
 
@@ -133,11 +104,12 @@ class Run:
     def train_step(self, sampler: Sampler) -> dict[str, float]:
         """Take one step and return what it found out."""
         plan = self.plan
-        stage = plan.stage(self.step)
+        stage, _ = runs.part_at(plan.stages, self.step)
+        rate = runs.rate(plan.cycles, self.step)
         batch = sampler.draw(stage.shape, np.random.default_rng([plan.seed, self.step]))
         for optimiser, peak in zip(self.optimisers, (plan.peak, plan.peak_adam), strict=True):
             for group in optimiser.param_groups:
-                group["lr"] = peak * plan.rate(self.step)
+                group["lr"] = peak * rate
             optimiser.zero_grad(set_to_none=True)
         loss, figures = self._loss(batch.to(self.device), stage)
         torch.autograd.backward(loss)
@@ -212,42 +184,19 @@ def _optimisers(model: nn.Module, heads: nn.Module, plan: Plan) -> list[torch.op
     ]
 
 
-def train(
-    run: Run, folder: Path, crops: Path, *, minutes: float, steps: int, every: int = 250
-) -> None:
-    """Train until the plan, the steps or the time are over; checkpoints and log go to folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint, log = folder / "checkpoint.pt", folder / "log.jsonl"
-    if checkpoint.is_file():
-        run.load(checkpoint)
-    sampler = Sampler(Pool(crops), run.words)
-    started, last = time.monotonic(), min(run.plan.steps, run.step + steps)
-    while run.step < last and time.monotonic() - started < minutes * 60:
-        figures = run.train_step(sampler)
-        runs.log_line(log, {**figures, "seconds": round(time.monotonic() - started, 1)})
-        if run.step % every == 0:
-            sampler = Sampler(Pool(crops), run.words)  # there may be more of them by now
-            run.save(checkpoint)
-    run.save(checkpoint)
-
-
 def main() -> None:
     """Train, or go on, from the command line."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("run", type=Path, help="folder of the run")
-    arguments.add_argument("--crops", type=Path, required=True, help="from training.pool")
-    arguments.add_argument("--minutes", type=float, default=1e9, help="stop after so long")
-    arguments.add_argument("--steps", type=int, default=10**9, help="stop after so many")
-    arguments.add_argument("--device", type=torch.device, default=torch.device("cpu"))
-    arguments.add_argument("--export", type=Path, help="where to write the average's weights")
-    given = arguments.parse_args()
-    logging.basicConfig(level=logging.INFO)
-    malloc.keep_freed_memory()
+    given = runs.options(__doc__, "crops", "training.pool")
     run = Run(PLAN, given.device)
-    train(run, given.run, given.crops, minutes=given.minutes, steps=given.steps)
+    runs.train(
+        run,
+        given.run,
+        lambda: Sampler(Pool(given.data), run.words),
+        dict,
+        minutes=given.minutes,
+    )
     if given.export:
         runs.export(given.export, run.exported())
-    _log.info("%d of %d steps", run.step, run.plan.steps)
 
 
 if __name__ == "__main__":

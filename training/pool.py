@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from indexer import crops
 from indexer.records import Box
+from indexer.segmentation import masks
 from training.scenes import FIRST_OBJECT, PER_SHARD, Attributes, Labels, Pixels, Shards
 from training.sentences import BACKGROUND, OBJECT, OPEN, PIECE, SEVERAL, VALUES, Codes
 
@@ -172,9 +173,12 @@ class _Cutter:
     def area(self, index: int) -> int:
         return int(np.count_nonzero(self.labels == FIRST_OBJECT + index))
 
+    def _box(self, label: int) -> Box:
+        return masks.tight_box(masks.encode(self.labels == label))
+
     def object(self, index: int, margin: float) -> PoolCrop:
         """Cut out an object; its box is a little wrong, as those of found masks are."""
-        x0, y0, x1, y1 = tight_box(self.labels == FIRST_OBJECT + index)
+        x0, y0, x1, y1 = self._box(FIRST_OBJECT + index)
         sides = np.array([x1 - x0, y1 - y0, x1 - x0, y1 - y0])
         corners = np.array([x0, y0, x1, y1]) + sides * self.rng.uniform(-_JITTER, _JITTER, 4)
         left, top, right, bottom = np.round(corners).astype(int).tolist()
@@ -185,7 +189,7 @@ class _Cutter:
     def piece(self, index: int) -> PoolCrop | None:
         """Cut a small window out of an object, None if that would show most of it."""
         mask = self.labels == FIRST_OBJECT + index
-        x0, y0, x1, y1 = tight_box(mask)
+        x0, y0, x1, y1 = self._box(FIRST_OBJECT + index)
         side = self.rng.uniform(0.12, 0.4) * max(x1 - x0, y1 - y0)
         ys, xs = np.nonzero(mask)
         at = int(self.rng.integers(len(xs)))
@@ -198,7 +202,7 @@ class _Cutter:
     def group(self, shown: list[int]) -> PoolCrop:
         """Cut out two objects that are near to each other."""
         first = int(self.rng.choice(shown))
-        boxes = {i: np.array(tight_box(self.labels == FIRST_OBJECT + i)) for i in shown}
+        boxes = {i: np.array(self._box(FIRST_OBJECT + i)) for i in shown}
         near = sorted(shown, key=lambda i: float(np.abs(boxes[i] - boxes[first]).sum()))[:2]
         corners = np.stack([boxes[i] for i in near])
         x0, y0 = corners[:, :2].min(axis=0).tolist()
@@ -212,7 +216,7 @@ class _Cutter:
         """Cut out a whole backdrop or table, with what stands before it."""
         label = int(self.rng.integers(int(self.labels[self.labels < FIRST_OBJECT].max()) + 1))
         margin = float(self.rng.uniform(1.2, 2.5))
-        return self._cut(tight_box(self.labels == label), margin, _codes(BACKGROUND), [label])
+        return self._cut(self._box(label), margin, _codes(BACKGROUND), [label])
 
     def empty(self) -> Iterator[PoolCrop]:
         """Cut out places with hardly any object, of which there may be none."""
@@ -278,12 +282,6 @@ def _codes(kind: int, one: Attributes | None = None) -> Codes:
     looks = (one["name"], one["colour"], one["pattern"], one["size"])
     found = [values.index(look) for values, look in zip(VALUES, looks, strict=True)]
     return np.array([kind, *found], dtype=np.int8)
-
-
-def tight_box(mask: NDArray[np.bool_]) -> Box:
-    """Return the tight half-open box around the mask."""
-    ys, xs = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1
 
 
 def _square(x: float, y: float, side: float) -> Box:

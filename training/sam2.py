@@ -6,9 +6,9 @@ and the step alone.
 
 from __future__ import annotations
 
-import argparse
-import logging
-import time
+import dataclasses
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from indexer import malloc
 from indexer.segmentation.sam2_model import build_untrained
 from training import runs
 from training.muon import Muon
@@ -40,9 +39,6 @@ if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
 
 _CONFIG = "demo/sam2_tiny.yaml"
-#: The chance of each kind of prompts, first and then.
-_FIRST_KINDS: dict[Kind, float] = {"click": 0.6, "box": 0.4}
-_KINDS: dict[Kind, float] = {"click": 0.4, "box": 0.3, "refined": 0.3}
 #: What answers prompts, and is taught only from the first prompt on.
 _ANSWERING = ("sam_prompt_encoder.", "sam_mask_decoder.transformer.", "sam_mask_decoder.iou")
 _MAX_NORM = 1.0
@@ -55,15 +51,21 @@ _BLOCKS = (
     "sam_mask_decoder.transformer.",
     "sam_mask_decoder.output_hypernetworks_mlps.",
 )
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Steps on batches of one shape; without prompts, the encoder learns alone."""
+    """Steps on batches of one shape; without prompts, the encoder learns alone.
+
+    Attributes:
+        steps: how many.
+        shape: of the batches.
+        kinds: the chance of each kind of prompts.
+    """
 
     steps: int
     shape: BatchShape
+    kinds: dict[Kind, float]
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,9 @@ class Plan:
 
     Attributes:
         stages: one after the other.
-        peak: highest learning rate of Muon, reached after `warmup` steps.
-        peak_adam: the same of AdamW.
-        warmup: steps.
+        cycles: of the learning rates; they have as many steps as the stages.
+        peak: the highest learning rate of Muon.
+        peak_adam: that of AdamW.
         weight_decay: of matrices inside blocks.
         average: decay of the moving average of the weights.
         held: steps while the tokens are held to look at the prompts' places, which nobody corrects.
@@ -82,9 +84,9 @@ class Plan:
     """
 
     stages: tuple[Stage, ...]
+    cycles: tuple[runs.Cycle, ...]
     peak: float = 3e-3
     peak_adam: float = 1e-3
-    warmup: int = 200
     weight_decay: float = 0.05
     average: float = 0.998
     held: int = 900
@@ -95,23 +97,27 @@ class Plan:
         """Steps of all stages together."""
         return sum(stage.steps for stage in self.stages)
 
-    def shape(self, step: int) -> BatchShape:
-        """Return the shape of the batch of a step."""
-        for stage in self.stages:
-            if step < stage.steps:
-                return stage.shape
-            step -= stage.steps
-        raise IndexError(f"the plan has {self.steps} steps")
 
+_CLEAR: dict[Kind, float] = {"click": 0.6, "box": 0.4}
+_ALL: dict[Kind, float] = {"click": 0.4, "box": 0.3, "refined": 0.3}
+_WINDOW = BatchShape(pictures=4, side=384, window=256, prompts=12, anchors=24)
+_WHOLE = BatchShape(pictures=3, side=384, window=384, prompts=10, anchors=24)
 
-#: The encoder first, then everything on windows, then on whole pictures: a step costs the more, the
-#: later it is.
+_LARGE = BatchShape(pictures=4, side=512, window=384, prompts=10, anchors=24, jitter=0.02)
+_BOXES: dict[Kind, float] = {"click": 0.4, "box": 0.5, "refined": 0.1}
+
+#: The encoder first, then everything on windows, then on whole pictures, then the same at the side
+#: that the model is used at: a step costs the more, the later it is.
 PLAN = Plan(
     (
-        Stage(200, BatchShape(pictures=4, side=384, window=256, prompts=0, anchors=24)),
-        Stage(3000, BatchShape(pictures=4, side=384, window=256, prompts=12, anchors=24)),
-        Stage(1500, BatchShape(pictures=3, side=384, window=384, prompts=10, anchors=24)),
-    )
+        Stage(200, dataclasses.replace(_WINDOW, prompts=0), _CLEAR),
+        Stage(700, _WINDOW, _CLEAR),
+        Stage(2300, _WINDOW, _ALL),
+        Stage(1500, _WHOLE, _ALL),
+        Stage(1750, _LARGE, _BOXES),
+        Stage(150, dataclasses.replace(_LARGE, pictures=2, window=512), _BOXES),
+    ),
+    (runs.Cycle(4700, 1.0, warmup=200), runs.Cycle(1900, 0.5, warmup=80)),
 )
 
 
@@ -128,6 +134,11 @@ class Run:
         self.parameters = [*self.model.parameters(), *self.shortcut.parameters()]
         self.optimisers = self._optimisers()
         self.average = runs.MovingAverage(self.model, plan.average)
+        # one thread for each picture: they wait for one another once a step, not at every operation
+        workers = torch.get_num_threads() if device.type == "cpu" else 1
+        self._threads = ThreadPoolExecutor(
+            workers, initializer=torch.set_num_threads, initargs=(1,)
+        )
 
     def _optimisers(self) -> list[torch.optim.Optimizer]:
         """Return Muon for the matrices inside blocks, and AdamW for all else."""
@@ -158,17 +169,16 @@ class Run:
 
     def train_step(self, shards: Shards) -> dict[str, float]:
         """Take one step and return what it found out."""
-        shape = self.plan.shape(self.step)
+        stage, _ = runs.part_at(self.plan.stages, self.step)
         rng = np.random.default_rng([self.plan.seed, self.step])
-        torch.manual_seed(int(rng.integers(1 << 31)))  # of the corrective clicks
         held = self.step < self.plan.held
-        batch = draw_batch(shards, shape, _FIRST_KINDS if held else _KINDS, rng)
-        set_side(self.model, shape.side, shape.window)
+        batch = draw_batch(shards, stage.shape, stage.kinds, rng)
+        set_side(self.model, stage.shape.side, stage.shape.window)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = self._rate(group["peak"], group["start"])
             optimiser.zero_grad(set_to_none=True)
-        figures = self._backward(batch)
+        figures = self._backward(batch, rng)
         nn.utils.clip_grad_norm_(self.parameters, _MAX_NORM)
         for optimiser in self.optimisers:
             optimiser.step()
@@ -182,29 +192,37 @@ class Run:
         """Return the learning rate of what is taught from a step on: that has its own warm-up."""
         if self.step < start:
             return 0.0
-        plan = self.plan
-        rate = runs.learning_rate(self.step, plan.steps, peak, warmup=plan.warmup)
-        return rate * min(1.0, (self.step - start + 1) / plan.warmup)
+        warmup = self.plan.cycles[0].warmup
+        risen = min(1.0, (self.step - start + 1) / warmup)
+        return peak * runs.rate(self.plan.cycles, self.step) * risen
 
-    def _backward(self, batch: Batch) -> dict[str, float]:
-        """Compute the gradients: of each picture's prompts in turn, then of the encoder once."""
-        features = encode(self.model, batch.pictures.to(self.device))
-        leaves = [feature.detach().requires_grad_() for feature in features]
-        losses: dict[str, list[float]] = {}
-        for i, prompts in enumerate(batch.prompts):
-            mine = [leaf[i : i + 1] for leaf in leaves]
-            loss = self._dense_loss(mine, prompts)
-            losses.setdefault("dense", []).append(float(loss.detach()))
-            if len(prompts.wanted):
-                answered = _answer(self.model, mine, prompts)
-                losses.setdefault(prompts.kind, []).append(float(answered.detach()))
-                loss = loss + answered
-            (loss / len(batch.prompts)).backward()  # type: ignore[no-untyped-call]
+    def _backward(self, batch: Batch, rng: np.random.Generator) -> dict[str, float]:
+        """Compute the gradients: each picture's in a thread of its own, then their mean."""
+        seeds = rng.integers(1 << 31, size=len(batch.prompts)).tolist()
+        found = list(self._threads.map(self._look, batch.pictures, batch.prompts, seeds))
+        for i, parameter in enumerate(self.parameters):
+            some = [one for gradients, _ in found if (one := gradients[i]) is not None]
+            parameter.grad = torch.stack(some).sum(0) / len(found) if some else None
+        losses = [figures for _, figures in found]
+        names = sorted({name for figures in losses for name in figures})
+        return {
+            name: _mean(figures[name] for figures in losses if name in figures) for name in names
+        }
+
+    def _look(
+        self, picture: Tensor, prompts: Prompts, seed: int
+    ) -> tuple[tuple[Tensor | None, ...], dict[str, float]]:
+        """Return the gradients of what is asked of one picture, and its losses."""
+        features = encode(self.model, picture[None].to(self.device))
+        losses = {"dense": self._dense_loss(features, prompts)}
+        if len(prompts.wanted):
+            generator = torch.Generator(self.device).manual_seed(seed)
+            losses[prompts.kind] = _answer(self.model, features, prompts, generator)
         size = features[0].square().mean()
-        gradients = [leaf.grad for leaf in leaves]
-        torch.autograd.backward([*features, _EMBEDDING_WEIGHT * size], [*gradients, None])
-        figures = {name: sum(some) / len(some) for name, some in losses.items()}
-        return {**figures, "embedding": float(size.detach())}
+        total = torch.stack([*losses.values(), _EMBEDDING_WEIGHT * size]).sum()
+        gradients = torch.autograd.grad(total, self.parameters, allow_unused=True)
+        figures = {name: float(loss.detach()) for name, loss in losses.items()}
+        return gradients, {**figures, "embedding": float(size.detach())}
 
     def _dense_loss(self, features: list[Tensor], prompts: Prompts) -> Tensor:
         part, row, column = prompts.anchors.to(self.device).unbind(1)
@@ -236,7 +254,13 @@ class Run:
         self.step = saved["step"]
 
 
-def _answer(model: SAM2Base, features: list[Tensor], prompts: Prompts) -> Tensor:
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def _answer(
+    model: SAM2Base, features: list[Tensor], prompts: Prompts, generator: torch.Generator
+) -> Tensor:
     device = features[0].device
     coverage = prompts.coverage.to(device)[prompts.wanted.to(device)]
     points = prompts.points.to(device), prompts.point_labels.to(device)
@@ -245,13 +269,13 @@ def _answer(model: SAM2Base, features: list[Tensor], prompts: Prompts) -> Tensor
         with torch.no_grad():
             logits, ious = decode(model, features, points, origin=prompts.origin)
         best = best_of_three(logits, ious)
-        points, previous = _correct(points, best, coverage), best[:, None].clamp(-32, 32)
+        points, previous = _correct(points, best, coverage, generator), best[:, None].clamp(-32, 32)
     logits, ious = decode(model, features, points, previous, prompts.origin)
     return prompt_loss(logits, ious, coverage, ambiguous=prompts.kind == "click")
 
 
 def _correct(
-    points: tuple[Tensor, Tensor], logits: Tensor, coverage: Tensor
+    points: tuple[Tensor, Tensor], logits: Tensor, coverage: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Add to each prompt a click where its mask is wrong: on what is missing, or too much."""
     wanted = coverage > 0.5  # noqa: PLR2004  half a pixel
@@ -259,48 +283,25 @@ def _correct(
     # a place inside a wrong area is likelier than one on its border
     side = logits.shape[-1]
     inner = F.avg_pool2d(wrong.view(-1, 1, side, side), 3, 1, 1).flatten(1) * wrong
-    place = torch.multinomial(inner.square() + 1e-9, 1)
+    place = torch.multinomial(inner.square() + 1e-9, 1, generator=generator)
     x, y = ((at + 0.5) * MASK_STRIDE for at in (place % side, place // side))
     coordinates = torch.cat([points[0], torch.stack([x, y], -1)], 1)
     labels = wanted.flatten(1).gather(1, place).to(torch.int32)
     return coordinates, torch.cat([points[1], labels], 1)
 
 
-def train(run: Run, folder: Path, scenes: Path, *, minutes: float, every: int = 200) -> None:
-    """Train until the plan or the time is over; checkpoints and the log go into the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint, log = folder / "checkpoint.pt", folder / "log.jsonl"
-    if checkpoint.is_file():
-        run.load(checkpoint)
-    shards = Shards(scenes)
-    started = time.monotonic()
-    while run.step < run.plan.steps and time.monotonic() - started < minutes * 60:
-        figures = run.train_step(shards)
-        if run.step % every == 0 or run.step == run.plan.steps:
-            set_side(run.model, run.plan.stages[-1].shape.side)
-            figures |= held_out_ious(run.model, run.average.state, run.device)
-            shards = Shards(scenes)  # there may be more of them by now
-            run.save(checkpoint)
-        runs.log_line(log, {**figures, "seconds": round(time.monotonic() - started, 1)})
-    run.save(checkpoint)
-
-
 def main() -> None:
-    """Train, or go on, from the command line; the weights are written when the plan is done."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("run", type=Path, help="folder of the run")
-    arguments.add_argument("--scenes", type=Path, required=True, help="from training.scenes")
-    arguments.add_argument("--minutes", type=float, default=1e9, help="stop after so long")
-    arguments.add_argument("--device", type=torch.device, default=torch.device("cpu"))
-    arguments.add_argument("--export", type=Path, help="where to write the average's weights")
-    given = arguments.parse_args()
-    logging.basicConfig(level=logging.INFO)
-    malloc.keep_freed_memory()
+    """Train, or go on, from the command line."""
+    given = runs.options(__doc__, "scenes", "training.scenes")
     run = Run(PLAN, given.device)
-    train(run, given.run, given.scenes, minutes=given.minutes)
+
+    def watch() -> dict[str, float]:
+        set_side(run.model, PLAN.stages[-1].shape.side)
+        return held_out_ious(run.model, run.average.state, run.device)
+
+    runs.train(run, given.run, lambda: Shards(given.data), watch, minutes=given.minutes)
     if given.export:
         runs.export(given.export, run.average.state)
-    _log.info("%d of %d steps", run.step, run.plan.steps)
 
 
 if __name__ == "__main__":

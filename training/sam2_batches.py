@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.scene_truth import innermost
 from training.scenes import FIRST_OBJECT, Labels, Pixels, Shards
 
 #: What the prompts of a batch are: one click, a box, or a click that a second one corrects.
@@ -70,6 +71,7 @@ class BatchShape:
         window: side of the part of it that is shown, pixels; a multiple of the coarsest stride.
         prompts: per picture.
         anchors: per picture.
+        jitter: standard deviation of the corners of boxes, as a share of the boxes' sides.
     """
 
     pictures: int
@@ -77,6 +79,7 @@ class BatchShape:
     window: int
     prompts: int
     anchors: int
+    jitter: float = 0.04
 
 
 def draw_batch(
@@ -171,7 +174,10 @@ def _ask(
     point_labels = [2, 3] if kind == "box" else [1]
     points = np.empty((shape.prompts, len(point_labels), 2))
     for i, part in enumerate(wanted):
-        points[i] = _point(masks[part], kind, rng)
+        if kind == "box":
+            points[i] = _box(masks[part], shape.jitter, rng)
+        else:
+            points[i] = _click(masks[part], rng)
     return Prompts(
         kind,
         origin,
@@ -199,28 +205,25 @@ def _draw_parts(
     return rng.choice(len(parts), size=count, p=share / share.sum())
 
 
-def _point(mask: NDArray[np.bool_], kind: Kind, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return a click on the mask, shape (1, 2), or the corners of its box, (2, 2), in pixels."""
+def _click(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return a click on the mask, (x, y) in its pixels, shape (1, 2)."""
+    if rng.random() < _CENTRAL_SHARE:
+        column, row = innermost(mask)
+    else:
+        inside = np.flatnonzero(mask)
+        row, column = divmod(int(inside[rng.integers(len(inside))]), mask.shape[1])
+    # halfway from the pixel's corner to its middle, which is a pixel's middle at the model's scale
+    return np.array([[column, row]], dtype=np.float64) + 0.25
+
+
+def _box(mask: NDArray[np.bool_], jitter: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return the shaken corners of the mask's tight box, (x, y) in its pixels, shape (2, 2)."""
     rows, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
-    if kind != "box":
-        if rng.random() < _CENTRAL_SHARE:
-            row, column = innermost(mask)
-        else:
-            chosen = int(rng.integers(len(rows)))
-            row, column = int(rows[chosen]), int(columns[chosen])
-        return np.array([[column, row]], dtype=np.float64) + 0.25
     low = np.array([columns.min(), rows.min()])
     high = np.array([columns.max(), rows.max()]) + 1
-    jitter = rng.normal(0, 0.04, size=(2, 2)).clip(-0.1, 0.1) * (high - low)
-    corners: NDArray[np.float64] = np.stack([low, high]) + jitter
+    shift = rng.normal(0, jitter, size=(2, 2)).clip(-0.1, 0.1) * (high - low)
+    corners: NDArray[np.float64] = np.stack([low, high]) + shift
     return corners.clip(0, np.array(mask.shape[::-1]))
-
-
-def innermost(mask: NDArray[np.bool_]) -> tuple[int, int]:
-    """Return row and column of the pixel of the mask that is farthest from its border."""
-    depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 3)
-    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
-    return int(row) - 1, int(column) - 1
 
 
 def _draw_anchors(coverage: Tensor, chosen: NDArray[np.int64], rng: np.random.Generator) -> Tensor:

@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from benchmarks.scene_truth import innermost
 from indexer.demo.scenes import Scene, draw_scene
 from indexer.segmentation import masks
-from training.sam2_batches import innermost, normalised
+from training.sam2_batches import normalised
 from training.sam2_model import best_of_three, decode, encode
 from training.scenes import Pixels
 
@@ -56,7 +57,7 @@ def _ious(model: SAM2Base, scene: Scene, device: torch.device) -> tuple[list[flo
     """Return the IoUs of the answers to clicks and to boxes, object by object."""
     true = torch.from_numpy(np.stack([one.mask for one in scene.objects])).to(device)
     height, width = true.shape[1:]
-    clicks = [[innermost(one.mask)[::-1]] for one in scene.objects]
+    clicks = [[innermost(one.mask)] for one in scene.objects]
     boxes = [masks.tight_box(masks.encode(one.mask)) for one in scene.objects]
     corners = [[(left, top), (right, bottom)] for left, top, right, bottom in boxes]
     scale = torch.tensor([model.image_size / width, model.image_size / height])

@@ -213,7 +213,7 @@ def _locate(profile: Sam2Profile) -> tuple[Path, Path | int]:
             f"the SAM 2 configuration {profile.model} comes without weights",
             f"set sam2.checkpoint in the profile, or name a hub model: {known}",
         )
-    return config, models.find_weights(profile.checkpoint) or Path(profile.checkpoint)
+    return config, models.find_file(profile.checkpoint) or Path(profile.checkpoint)
 
 
 def _read_config(path: Path) -> DictConfig:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 import search.demo
+from benchmarks.scene_truth import iou
 from indexer import Indexer
 from indexer.demo.scenes import HELD_OUT_PAIRS, Scene, draw_scene, write_library
 from indexer.segmentation.masks import decode
@@ -63,9 +63,5 @@ def _shown(hit: Hit, scenes: list[Scene]) -> list[tuple[str, str]]:
     assert hit.segment is not None
     scene = scenes[int(Path(hit.path).stem.removeprefix("scene-"))]
     mask = decode(hit.segment.region.rle)
-    found = [one for one in scene.objects if _iou(mask, one.mask) >= 0.5]
+    found = [one for one in scene.objects if iou(mask, one.mask) >= 0.5]
     return [(one.colour, one.name) for one in found]
-
-
-def _iou(found: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> float:
-    return float((found & wanted).sum() / (found | wanted).sum())

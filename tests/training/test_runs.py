@@ -22,6 +22,53 @@ def test_the_learning_rate_rises_and_falls_to_zero() -> None:
     assert rates[10:] == sorted(rates[10:], reverse=True)
 
 
+def test_the_rates_rise_again_in_every_cycle() -> None:
+    cycles = (runs.Cycle(4, 1.0, warmup=1), runs.Cycle(2, 0.5, warmup=1))
+    assert [round(runs.rate(cycles, step), 3) for step in (0, 1, 4)] == [1.0, 1.0, 0.5]
+    assert runs.rate(cycles, 3) < 0.3
+    with pytest.raises(IndexError, match="step 6 comes after 6 planned ones"):
+        runs.rate(cycles, 6)
+
+
+class Counter:
+    """A run that only counts its steps."""
+
+    def __init__(self) -> None:
+        self.step, self.plan = 0, runs.Cycle(5, 1.0, warmup=1)
+
+    def train_step(self, data: list[int]) -> dict[str, float]:
+        self.step += 1
+        return {"step": self.step, "data": len(data)}
+
+    def save(self, path: Path) -> None:
+        path.write_text(str(self.step))
+
+    def load(self, path: Path) -> None:
+        self.step = int(path.read_text())
+
+
+def test_a_run_goes_on_from_its_checkpoint_to_the_end_of_its_plan(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_text("1")
+    opened: list[int] = []
+
+    def read() -> list[int]:
+        opened.append(1)
+        return list(opened)
+
+    runs.train(Counter(), tmp_path, read, lambda: {"seen": 7}, minutes=5, every=2)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 3, 4, 5]
+    assert [line["data"] for line in lines] == [1, 2, 2, 3]
+    assert [line.get("seen") for line in lines] == [7, None, 7, 7]
+    assert (tmp_path / "checkpoint.pt").read_text() == "5"
+
+
+def test_a_run_without_time_takes_no_step_but_can_be_gone_on_with(tmp_path: Path) -> None:
+    runs.train(Counter(), tmp_path / "run", list, dict, minutes=0)
+    assert (tmp_path / "run" / "checkpoint.pt").read_text() == "0"
+    assert not (tmp_path / "run" / "log.jsonl").exists()
+
+
 def test_the_average_follows_slowly() -> None:
     layer = nn.Linear(1, 1)
     nn.init.zeros_(layer.weight)

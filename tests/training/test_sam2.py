@@ -12,15 +12,20 @@ import torch
 from indexer.profiles import Sam2Profile
 from indexer.segmentation.sam2_model import Sam2Model
 from training import runs
-from training.sam2 import Plan, Run, Stage, train
-from training.sam2_batches import BatchShape, Kind, draw_batch, innermost
+from training.sam2 import PLAN as DEMO_PLAN
+from training.sam2 import Plan, Run, Stage
+from training.sam2_batches import BatchShape, Kind, draw_batch
 from training.sam2_losses import mask_ious, mask_loss, prompt_loss
 from training.sam2_model import Shortcut, decode, encode, set_side
 from training.scenes import FIRST_OBJECT, Shards
 
 CPU = torch.device("cpu")
 SMALL = BatchShape(pictures=1, side=64, window=64, prompts=3, anchors=4)
-PLAN = Plan((Stage(1, dataclasses.replace(SMALL, prompts=0)), Stage(3, SMALL)), warmup=1)
+KINDS: dict[Kind, float] = {"click": 0.4, "box": 0.3, "refined": 0.3}
+PLAN = Plan(
+    (Stage(1, dataclasses.replace(SMALL, prompts=0), KINDS), Stage(3, SMALL, KINDS)),
+    (runs.Cycle(4, 1.0, warmup=1),),
+)
 
 
 @pytest.fixture(scope="module")
@@ -86,17 +91,6 @@ def test_a_window_is_answered_as_its_place_in_the_picture_is() -> None:
         )
     assert whole.shape == first.shape == (1, 4, 16, 16)
     assert not torch.allclose(first, elsewhere)  # the encoding of positions is another
-
-
-def test_the_innermost_pixel_of_a_ring_is_on_the_ring() -> None:
-    ring = np.zeros((9, 9), dtype=np.bool_)
-    ring[1:8, 1:8] = True
-    ring[3:6, 3:6] = False
-    row, column = innermost(ring)
-    assert ring[row, column]
-    solid = np.zeros((5, 7), dtype=np.bool_)
-    solid[0:5, 0:5] = True
-    assert innermost(solid) == (2, 2)
 
 
 def test_losses_are_least_for_the_right_mask() -> None:
@@ -174,6 +168,10 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
         assert torch.equal(value, resumed.average.state[name]), name
 
 
+def test_the_demo_plan_gives_every_step_a_rate() -> None:
+    assert sum(cycle.steps for cycle in DEMO_PLAN.cycles) == DEMO_PLAN.steps
+
+
 def test_a_trained_model_loads_through_a_profile(shards: Shards, tmp_path: Path) -> None:
     run = Run(PLAN, CPU)
     run.train_step(shards)
@@ -194,24 +192,11 @@ def test_a_model_takes_pictures_of_another_side() -> None:
         assert [f.shape[-1] for f in (deep, middle, fine)] == [side // 16, side // 8, side // 4]
 
 
-def test_training_stops_in_time_and_writes_its_log(shards: Shards, tmp_path: Path) -> None:
-    run = Run(PLAN, CPU)
-    train(run, tmp_path / "run", _folder(shards), minutes=0)
-    assert run.step == 0
-    assert (tmp_path / "run" / "checkpoint.pt").is_file()
-
-
 def _features() -> list[torch.Tensor]:
     """Features of strides 16, 8 and 4 of a picture of 64 pixels, to be learnt."""
     torch.manual_seed(0)
     sizes = ((128, 4), (32, 8), (16, 16))
     return [torch.randn(1, width, side, side).requires_grad_() for width, side in sizes]
-
-
-def _folder(shards: Shards) -> Path:
-    pixels = shards.scene(0)[0]
-    assert isinstance(pixels.base, np.memmap)
-    return Path(str(pixels.base.filename)).parent
 
 
 def _rng() -> np.random.Generator:

@@ -8,10 +8,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.scene_truth import iou
 from indexer.demo.scenes import HELD_OUT_PAIRS, DrawnObject, Scene, draw_scene
 from indexer.embedding import Embedder
 from indexer.profiles import configs_dir, load_profile
-from indexer.records import Box
+from indexer.segmentation.masks import encode, tight_box
 from indexer.segmentation.segmenter import Prompt, Segmenter
 
 CPU = torch.device("cpu")
@@ -35,7 +36,7 @@ def test_clicks_give_most_of_the_objects(demo_segmenter: Segmenter, scenes: list
         embedded = demo_segmenter.embed(scene.pixels)
         for drawn in scene.objects:
             point = Prompt(points=(_middle(drawn.mask),))
-            ious.append(_iou(demo_segmenter.prompt(embedded, point).mask, drawn.mask))
+            ious.append(iou(demo_segmenter.prompt(embedded, point).mask, drawn.mask))
     assert len(ious) > 25
     assert np.mean(ious) > 0.65  # random weights: 0.04
 
@@ -45,7 +46,7 @@ def test_words_find_true_segments(embedder: Embedder, scenes: list[Scene]) -> No
     for scene in scenes:
         picture = PIL.Image.fromarray(scene.pixels)
         for drawn in _large(scene):
-            crops.append(embedder.crop_segment(picture, drawn.mask, _box(drawn.mask)))
+            crops.append(embedder.crop_segment(picture, drawn.mask, tight_box(encode(drawn.mask))))
             truth.append((drawn.colour, drawn.name))
     vectors = embedder.vectors(crops)
     asked = sorted(set(truth) - HELD_OUT_PAIRS)
@@ -78,12 +79,3 @@ def _middle(mask: NDArray[np.bool_]) -> tuple[float, float]:
     away = (rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2
     nearest = int(away.argmin())
     return float(columns[nearest]), float(rows[nearest])
-
-
-def _box(mask: NDArray[np.bool_]) -> Box:
-    rows, columns = np.nonzero(mask)
-    return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
-
-
-def _iou(found: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> float:
-    return float((found & wanted).sum() / (found | wanted).sum())
