@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-Figures = Mapping[str, float]
+Values = Mapping[str, float]
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -35,7 +35,7 @@ def percentiles(name: str, times: Sequence[float]) -> dict[str, float]:
     return {f"{name}_p50_ms": float(p50), f"{name}_p99_ms": float(p99)}
 
 
-def show(figures: Figures, output: str) -> None:
+def show(figures: Values, output: str) -> None:
     """Print the figures as a table or as one flat JSON object."""
     if output == "json":
         print(json.dumps({name: round(value, 4) for name, value in figures.items()}))

@@ -67,12 +67,12 @@ def run_demo(
         SegsearchError: the pictures cannot be indexed or searched.
     """
     if photos is None:
-        photos = folder / "pictures"
+        photos, index = folder / "pictures", folder / "index"
         write_library(photos, _SCENES)
         queries = _drawn_queries(folder)
     else:
+        index = folder / "index-of-photos"
         queries = _photo_queries(photos)
-    index = folder / "index"
     with Indexer(index, "demo") as indexer:
         indexer.index([photos], on_progress=on_progress)
     with Searcher(index) as searcher:

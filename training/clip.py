@@ -1,7 +1,7 @@
 """Train the demo CLIP on crops of drawn scenes: `python -m training.clip RUN --crops FOLDER`.
 
-Stopped at any time, the same command goes on from the last checkpoint. Batches depend on the seed
-and the step alone.
+Stopped at any time, the same command goes on from the last checkpoint. Batches depend on the seed,
+the step, and how many crops there are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from indexer import models
 from training import runs
 from training.clip_batches import Batch, BatchShape, Sampler
 from training.clip_losses import (
-    WEIGHTS,
     Heads,
     alike_loss,
     looks_loss,
@@ -35,12 +34,21 @@ _MAX_NORM = 1.0
 
 @dataclass(frozen=True)
 class Stage:
-    """Steps on batches of one shape, scaled to one side; without sentences, only eyes learn."""
+    """Steps on batches of one shape, scaled to one side.
+
+    Attributes:
+        steps: how many.
+        shape: of the batches.
+        side: that the crops are scaled to, pixels.
+        sentences: whether there are any; without them, only eyes learn.
+        alike: what bringing alike crops together counts; sentences count 1.
+    """
 
     steps: int
     shape: BatchShape
     side: int
     sentences: bool
+    alike: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -77,8 +85,13 @@ PLAN = Plan(
         Stage(2000, BatchShape(32, 0, 0, 0, filled=1.0, margin=1.25), side=32, sentences=False),
         Stage(1500, BatchShape(26, 3, 4, 5, filled=0.4, margin=1.75), side=32, sentences=True),
         Stage(1950, BatchShape(26, 3, 4, 5, filled=0.25, margin=2.5), side=48, sentences=True),
+        Stage(700, BatchShape(40, 3, 4, 5, filled=0.25, margin=2.5), 48, sentences=True, alike=1.0),
     ),
-    (runs.Cycle(4600, 1.0, warmup=100), runs.Cycle(850, 0.5, warmup=30)),
+    (
+        runs.Cycle(4600, 1.0, warmup=100),
+        runs.Cycle(850, 0.5, warmup=30),
+        runs.Cycle(700, 0.5, warmup=30),
+    ),
 )
 
 
@@ -160,7 +173,8 @@ class Run:
             texts = self.model.encode_text(batch.tokens, normalize=True)
             parts["sentences"] = sentence_loss(images, texts, batch, self.model.logit_scale)
             parts["alike"] = alike_loss(images, batch.codes)
-        total = torch.stack([WEIGHTS[name] * part for name, part in parts.items()]).sum()
+        weights = {"alike": stage.alike}
+        total = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
         figures = {name: float(part.detach()) for name, part in parts.items()}
         return total, {"loss": float(total.detach()), **figures, **looks_right, **places_right}
 

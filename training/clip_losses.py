@@ -12,8 +12,6 @@ from training.clip_batches import Batch
 from training.pool import GRID, NO_COLOUR, NO_NAME, UNKNOWN
 from training.sentences import BACKGROUND, OBJECT, PIECE, SEVERAL, UNSEEN
 
-#: How much each part of the loss counts; that of the sentences counts 1.
-WEIGHTS = {"sentences": 1.0, "alike": 0.5, "looks": 1.0, "places": 1.0}
 _ALIKE_SCALE = 10.0
 _MAX_SCALE = 50.0
 

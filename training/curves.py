@@ -21,14 +21,17 @@ _POINTS = 60
 _PANEL = (300, 170)
 _MARGIN = (46, 26, 14, 26)  # left, top, right, bottom
 _COLUMNS = 3
-_NO_FIGURES = {"step", "side", "seconds", "lr"}
+_NO_FIGURES = {"step", "seconds"}
 
 
 def curves_of(lines: Iterable[str]) -> dict[str, Curve]:
-    """Return each figure of a log, in at most `_POINTS` stretches of equally many values."""
+    """Return each figure of a log, in at most `_POINTS` stretches of equally many values.
+
+    Steps that a run took again, because it was killed after its last checkpoint, count once.
+    """
     values: defaultdict[str, Curve] = defaultdict(lambda: ([], []))
-    for line in lines:
-        figures = json.loads(line)
+    steps = {figures["step"]: figures for figures in map(json.loads, lines)}
+    for _, figures in sorted(steps.items()):
         for name in figures.keys() - _NO_FIGURES:
             values[name][0].append(figures["step"])
             values[name][1].append(figures[name])

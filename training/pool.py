@@ -114,13 +114,20 @@ class Pool:
 
 
 def cut_pool(scenes: Path, folder: Path, count: int) -> None:
-    """Cut the crops of the first `count` scenes, waiting for scenes that are not drawn yet."""
+    """Cut the crops of the first `count` scenes, waiting for scenes that are not drawn yet.
+
+    Raises:
+        ValueError: count is no multiple of a shard's scenes.
+    """
+    if count % PER_SHARD:
+        raise ValueError(f"{count} scenes are no whole number of shards of {PER_SHARD}")
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count // PER_SHARD):
         if (folder / f"facts-{number:03d}.npz").is_file():
             continue
         while len(shards := Shards(scenes)) < (number + 1) * PER_SHARD:
-            time.sleep(5)
+            _log.info("waiting for more scenes in %s", scenes)
+            time.sleep(30)
         _cut_shard(shards, folder, number)
         _log.info("cut shard %d of %d", number + 1, count // PER_SHARD)
 

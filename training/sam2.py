@@ -1,7 +1,7 @@
 """Train the demo SAM 2 on drawn scenes: `python -m training.sam2 RUN --scenes FOLDER`.
 
-Stopped at any time, the same command goes on from the last checkpoint. Batches depend on the seed
-and the step alone.
+Stopped at any time, the same command goes on from the last checkpoint. Batches depend on the seed,
+the step, and how many scenes there are.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _BLOCKS = (
 
 @dataclass(frozen=True)
 class Stage:
-    """Steps on batches of one shape; without prompts, the encoder learns alone.
+    """Steps on batches of one shape; without prompts, only the shortcut teaches.
 
     Attributes:
         steps: how many.
@@ -79,7 +79,8 @@ class Plan:
         peak_adam: that of AdamW.
         weight_decay: of matrices inside blocks.
         average: decay of the moving average of the weights.
-        held: steps while the tokens are held to look at the prompts' places, which nobody corrects.
+        held: steps during which `hold_on_the_prompt` keeps the tokens looking at the prompts'
+            places; later ones may change that.
         seed: of the first weights and of every batch.
     """
 
@@ -106,8 +107,8 @@ _WHOLE = BatchShape(pictures=3, side=384, window=384, prompts=10, anchors=24)
 _LARGE = BatchShape(pictures=4, side=512, window=384, prompts=10, anchors=24, jitter=0.02)
 _BOXES: dict[Kind, float] = {"click": 0.4, "box": 0.5, "refined": 0.1}
 
-#: The encoder first, then everything on windows, then on whole pictures, then the same at the side
-#: that the model is used at: a step costs the more, the later it is.
+#: The shortcut alone first, then everything on windows, then on whole pictures, then the same at
+#: the side that the model is used at: a step costs the more, the later it is.
 PLAN = Plan(
     (
         Stage(200, dataclasses.replace(_WINDOW, prompts=0), _CLEAR),
@@ -128,8 +129,9 @@ class Run:
         """Build everything as it is before the first step."""
         torch.manual_seed(plan.seed)
         self.plan, self.device, self.step = plan, device, 0
-        self.model = build_untrained(_CONFIG).to(device).train()
+        self.model = build_untrained(_CONFIG).train()
         look_at_the_prompt(self.model)
+        self.model.to(device)
         self.shortcut = Shortcut(self.model.hidden_dim).to(device)
         self.parameters = [*self.model.parameters(), *self.shortcut.parameters()]
         self.optimisers = self._optimisers()
@@ -144,28 +146,22 @@ class Run:
         """Return Muon for the matrices inside blocks, and AdamW for all else."""
         plan = self.plan
         return [
-            Muon(self._groups(plan.peak, inner=True), lr=0.0, weight_decay=plan.weight_decay),
+            Muon(self._groups(inner=True), lr=0.0, weight_decay=plan.weight_decay),
             torch.optim.AdamW(
-                self._groups(plan.peak_adam, inner=False),
-                lr=0.0,
-                betas=(0.9, 0.98),
-                weight_decay=0.0,
-                fused=True,
+                self._groups(inner=False), lr=0.0, betas=(0.9, 0.98), weight_decay=0.0, fused=True
             ),
         ]
 
-    def _groups(self, peak: float, *, inner: bool) -> list[dict[str, Any]]:
+    def _groups(self, *, inner: bool) -> list[dict[str, Any]]:
         """Return two groups: what is taught from the start, and from the first prompt on."""
         named = [*self.model.named_parameters(), *self.shortcut.named_parameters()]
         mine = [
             (name, p) for name, p in named if (p.ndim > 1 and name.startswith(_BLOCKS)) is inner
         ]
-        groups = []
-        for answering in (False, True):
-            parameters = [p for name, p in mine if name.startswith(_ANSWERING) is answering]
-            start = self.plan.stages[0].steps if answering else 0
-            groups.append({"params": parameters, "peak": peak, "start": start})
-        return groups
+        return [
+            {"params": [p for name, p in mine if name.startswith(_ANSWERING) is answering]}
+            for answering in (False, True)
+        ]
 
     def train_step(self, shards: Shards) -> dict[str, float]:
         """Take one step and return what it found out."""
@@ -174,10 +170,7 @@ class Run:
         held = self.step < self.plan.held
         batch = draw_batch(shards, stage.shape, stage.kinds, rng)
         set_side(self.model, stage.shape.side, stage.shape.window)
-        for optimiser in self.optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = self._rate(group["peak"], group["start"])
-            optimiser.zero_grad(set_to_none=True)
+        self._set_rates()
         figures = self._backward(batch, rng)
         nn.utils.clip_grad_norm_(self.parameters, _MAX_NORM)
         for optimiser in self.optimisers:
@@ -188,18 +181,19 @@ class Run:
         self.step += 1
         return {"step": self.step, **figures}
 
-    def _rate(self, peak: float, start: int) -> float:
-        """Return the learning rate of what is taught from a step on: that has its own warm-up."""
-        if self.step < start:
-            return 0.0
-        warmup = self.plan.cycles[0].warmup
-        risen = min(1.0, (self.step - start + 1) / warmup)
-        return peak * runs.rate(self.plan.cycles, self.step) * risen
+    def _set_rates(self) -> None:
+        """Set the learning rates; what answers prompts has a warm-up of its own."""
+        plan = self.plan
+        share = runs.rate(plan.cycles, self.step)
+        answering = (self.step + 1 - plan.stages[0].steps) / plan.cycles[0].warmup
+        for optimiser, peak in zip(self.optimisers, (plan.peak, plan.peak_adam), strict=True):
+            for group, risen in zip(optimiser.param_groups, (1.0, answering), strict=True):
+                group["lr"] = peak * share * min(max(risen, 0.0), 1.0)
 
     def _backward(self, batch: Batch, rng: np.random.Generator) -> dict[str, float]:
         """Compute the gradients: each picture's in a thread of its own, then their mean."""
         seeds = rng.integers(1 << 31, size=len(batch.prompts)).tolist()
-        found = list(self._threads.map(self._look, batch.pictures, batch.prompts, seeds))
+        found = list(self._threads.map(self._gradients, batch.pictures, batch.prompts, seeds))
         for i, parameter in enumerate(self.parameters):
             some = [one for gradients, _ in found if (one := gradients[i]) is not None]
             parameter.grad = torch.stack(some).sum(0) / len(found) if some else None
@@ -209,7 +203,7 @@ class Run:
             name: _mean(figures[name] for figures in losses if name in figures) for name in names
         }
 
-    def _look(
+    def _gradients(
         self, picture: Tensor, prompts: Prompts, seed: int
     ) -> tuple[tuple[Tensor | None, ...], dict[str, float]]:
         """Return the gradients of what is asked of one picture, and its losses."""
@@ -290,6 +284,13 @@ def _correct(
     return coordinates, torch.cat([points[1], labels], 1)
 
 
+def _open(folder: Path) -> Shards:
+    shards = Shards(folder)
+    if not len(shards):
+        raise FileNotFoundError(f"{folder} holds no scenes; see training.scenes")
+    return shards
+
+
 def main() -> None:
     """Train, or go on, from the command line."""
     given = runs.options(__doc__, "scenes", "training.scenes")
@@ -299,7 +300,7 @@ def main() -> None:
         set_side(run.model, PLAN.stages[-1].shape.side)
         return held_out_ious(run.model, run.average.state, run.device)
 
-    runs.train(run, given.run, lambda: Shards(given.data), watch, minutes=given.minutes)
+    runs.train(run, given.run, lambda: _open(given.data), watch, minutes=given.minutes)
     if given.export:
         runs.export(given.export, run.average.state)
 

@@ -24,7 +24,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MASK_STRIDE = 4
 #: Pixels of the model's input per cell of its embedding.
 CELL = 16
-#: Fewer pixels of a part than this, at half the model's scale, are no part but a rest.
+#: Parts that show fewer pixels than this, at half the model's scale, are not asked for.
 _MIN_PIXELS = 40
 _BACKGROUND_SHARE = 0.15
 _CENTRAL_SHARE = 0.3
@@ -190,7 +190,7 @@ def _ask(
 
 
 def _parts(labels: Labels) -> NDArray[np.int64]:
-    """Return the labels of which more than a rest is shown, in order."""
+    """Return the labels that show enough to be asked for, in order."""
     return np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256) >= _MIN_PIXELS)
 
 
@@ -227,7 +227,7 @@ def _box(mask: NDArray[np.bool_], jitter: float, rng: np.random.Generator) -> ND
 
 
 def _draw_anchors(coverage: Tensor, chosen: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
-    """Return (K, 3): each chosen part with a mask pixel that it covers more than others do."""
+    """Return (K, 3): each chosen part with a mask pixel that is well inside it."""
     inside = [np.flatnonzero(part > part.max() * 0.6) for part in coverage.flatten(1).numpy()]
     places = np.array([inside[part][int(rng.integers(len(inside[part])))] for part in chosen])
     side = coverage.shape[-1]

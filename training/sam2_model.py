@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,11 +12,10 @@ if TYPE_CHECKING:
     from sam2.modeling.sam.transformer import Attention
     from sam2.modeling.sam2_base import SAM2Base
 
-#: How many frequencies of the position encoding prompts are found by, and the lowest and highest of
-#: them: half as many periods per picture. The mean of two corners' encodings is the encoding of
-#: their middle, but turned round where the box is longer than half a period: so some are low.
-_CHOSEN, _LOWEST, _HIGHEST = 16, 0.5, 2.2
-_GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
+#: How many frequencies of the position encoding prompts are found by. The mean of two corners'
+#: encodings is that of their middle, only weaker, where the box is shorter than half a period: so
+#: most boxes are found as clicks are.
+_CHOSEN = 16
 _SHARPNESS = 3.2
 #: One token of seven brings the position that all share.
 _SHARE = 4.0
@@ -70,16 +68,8 @@ def hold_on_the_prompt(model: SAM2Base) -> None:
         _compare(attention, channels)
 
 
-def _choose_frequencies(model: SAM2Base) -> None:
-    """Replace the first random frequencies: from low to high, in directions spread evenly."""
-    frequencies = model.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
-    lengths = torch.linspace(math.log(_LOWEST), math.log(_HIGHEST), _CHOSEN).exp()
-    angles = torch.arange(_CHOSEN) * _GOLDEN_ANGLE
-    frequencies[:, :_CHOSEN] = torch.stack([angles.cos(), angles.sin()]) * lengths
-
-
 def _position_channels(model: SAM2Base) -> Tensor:
-    """Return the channels of the chosen frequencies: all sines, then all cosines."""
+    """Return the channels of the first frequencies: all sines, then all cosines."""
     frequencies = model.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
     chosen = torch.arange(_CHOSEN, device=frequencies.device)
     return torch.cat([chosen, chosen + frequencies.shape[1]])
@@ -95,7 +85,7 @@ def _attentions(model: SAM2Base) -> list[Attention]:
 
 
 def _compare(attention: Attention, channels: Tensor) -> None:
-    """Let each head's queries and keys be some of the channels: low ones first, high ones last."""
+    """Let each head's queries and keys be some of the channels."""
     sines, cosines = channels.chunk(2)
     weight = torch.zeros_like(attention.q_proj.weight)  # (dimensions of all heads, width)
     per_head = len(weight) // attention.num_heads // 2

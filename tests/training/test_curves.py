@@ -9,7 +9,7 @@ from training.curves import curves_of, svg
 
 
 def test_a_log_becomes_curves() -> None:
-    log = [json.dumps({"step": s, "loss": 10 - s, "side": 64}) for s in range(1, 4)]
+    log = [json.dumps({"step": s, "loss": 10 - s, "seconds": 2.5}) for s in (1, 2, 3, 2, 3)]
     assert curves_of([*log, json.dumps({"step": 4, "iou": 0.5})]) == {
         "loss": ([1, 2, 3], [9, 8, 7])
     }

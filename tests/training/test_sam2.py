@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from indexer.demo.scenes import draw_scene
 from indexer.profiles import Sam2Profile
 from indexer.segmentation.sam2_model import Sam2Model
-from training import runs
+from training import runs, sam2_clicks
 from training.sam2 import PLAN as DEMO_PLAN
-from training.sam2 import Plan, Run, Stage
+from training.sam2 import Plan, Run, Stage, _correct
 from training.sam2_batches import BatchShape, Kind, draw_batch
 from training.sam2_losses import mask_ious, mask_loss, prompt_loss
-from training.sam2_model import Shortcut, decode, encode, set_side
+from training.sam2_model import Shortcut, _position_channels, decode, encode, set_side
 from training.scenes import FIRST_OBJECT, Shards
 
 CPU = torch.device("cpu")
@@ -55,10 +56,19 @@ def test_prompts_point_at_what_they_ask_for(shards: Shards, kind: Kind) -> None:
     assert set(prompts.point_labels.flatten().tolist()) == ({2, 3} if kind == "box" else {1})
     for part, corners in zip(prompts.wanted, prompts.points, strict=True):
         column, row = (corners.mean(0) / 4).long().clamp(0, 15).tolist()
-        hit = prompts.coverage[part, row, column]
-        assert hit > 0 or kind == "box"
+        assert kind == "box" or prompts.coverage[part, row, column] > 0
     for part, row, column in prompts.anchors.tolist():
         assert prompts.coverage[part, row, column] > 0.5
+
+
+def test_a_box_without_jitter_is_tight(shards: Shards) -> None:
+    shape = dataclasses.replace(SMALL, prompts=20, jitter=0.0)
+    (prompts,) = draw_batch(shards, shape, {"box": 1.0}, _rng()).prompts
+    for part, corners in zip(prompts.wanted, prompts.points, strict=True):
+        rows, columns = np.nonzero(prompts.coverage[part].numpy())  # cells of four pixels
+        low, high = corners.numpy() / 4
+        assert [int(x) for x in low] == [columns.min(), rows.min()]
+        assert [int(np.ceil(x)) for x in high] == [columns.max() + 1, rows.max() + 1]
 
 
 def test_the_same_generator_draws_the_same_batch(shards: Shards) -> None:
@@ -78,19 +88,27 @@ def test_a_window_is_a_part_of_its_picture(shards: Shards) -> None:
     assert all(0 <= place <= 2 for origin in origins for place in origin)
 
 
-def test_a_window_is_answered_as_its_place_in_the_picture_is() -> None:
+def test_a_window_has_the_positions_of_its_place_in_the_picture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model = Run(PLAN, CPU).model
+    set_side(model, 128, 64)
+    encoder, decoder = model.sam_prompt_encoder, model.sam_mask_decoder
+    seen: list[torch.Tensor] = []
+    predict_masks = decoder.predict_masks
+
+    def note(*, image_pe: torch.Tensor, **others: object) -> object:
+        seen.append(image_pe)
+        return predict_masks(image_pe=image_pe, **others)
+
+    monkeypatch.setattr(decoder, "predict_masks", note)
     features = [feature.detach() for feature in _features()]
-    point, one = torch.tensor([[[20.0, 40.0]]]), torch.ones(1, 1)
+    point = torch.tensor([[[20.0, 40.0]]]), torch.ones(1, 1)
     with torch.no_grad():
-        set_side(model, 64)
-        whole, _ = decode(model, features, (point, one))
-        set_side(model, 128, 64)
-        first, elsewhere = (
-            decode(model, features, (point, one), None, o)[0] for o in ((0, 0), (4, 4))
-        )
-    assert whole.shape == first.shape == (1, 4, 16, 16)
-    assert not torch.allclose(first, elsewhere)  # the encoding of positions is another
+        logits, _ = decode(model, features, point, origin=(0, 4))
+    assert logits.shape == (1, 4, 16, 16)
+    whole = encoder.pe_layer((8, 8))[None]
+    torch.testing.assert_close(seen[0], whole[..., 0:4, 4:8])
 
 
 def test_losses_are_least_for_the_right_mask() -> None:
@@ -105,12 +123,29 @@ def test_losses_are_least_for_the_right_mask() -> None:
 
 def test_an_ambiguous_prompt_teaches_the_best_mask_most() -> None:
     wanted = torch.tensor([[[1.0, 1.0], [0.0, 0.0]]])
-    right, wrong = wanted * 20 - 10, 10 - wanted * 20
-    logits = torch.stack([right, right, wrong, wrong], 1).requires_grad_()
-    scores = torch.tensor([[1.0, 1.0, 0.0, 0.0]])
-    assert prompt_loss(logits, scores, wanted, ambiguous=True) < prompt_loss(
-        logits, scores, wanted, ambiguous=False
-    )
+    taught = {}
+    for ambiguous in (False, True):
+        logits = torch.zeros(1, 4, 2, 2)
+        logits[0, 2] = wanted[0] * 0.2 - 0.1  # a little better than the others
+        logits.requires_grad_()
+        prompt_loss(logits, torch.zeros(1, 4), wanted, ambiguous=ambiguous).backward()  # type: ignore[no-untyped-call]
+        assert logits.grad is not None
+        taught[ambiguous] = logits.grad.abs().sum((0, 2, 3))
+    assert taught[True][2] > 3 * taught[True][1]
+    assert taught[False][2] < taught[False][1] == taught[False][3]
+    assert taught[True][0] == taught[False][0] > 0
+
+
+def test_a_corrective_click_is_where_the_mask_is_wrong() -> None:
+    coverage = torch.zeros(2, 16, 16)
+    coverage[:, :, :8] = 1  # the left half is wanted
+    missed, surplus = torch.full((16, 16), -1.0), torch.ones(16, 16)
+    points = torch.zeros(2, 1, 2), torch.ones(2, 1, dtype=torch.int32)
+    generator = torch.Generator().manual_seed(0)
+    places, labels = _correct(points, torch.stack([missed, surplus]), coverage, generator)
+    assert places.shape == (2, 2, 2)
+    assert labels.tolist() == [[1, 1], [1, 0]]
+    assert places[0, 1, 0] < 32 < places[1, 1, 0] < 64
 
 
 def test_the_shortcut_learns_to_tell_parts_apart() -> None:
@@ -151,6 +186,43 @@ def test_the_tokens_look_at_the_prompt_before_any_training() -> None:
         assert near > 0.3  # of 9 of 256 places
 
 
+def test_gradients_are_the_mean_over_the_pictures_threads_or_not(
+    shards: Shards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    run = Run(PLAN, CPU)
+    batch = draw_batch(shards, dataclasses.replace(SMALL, pictures=3), KINDS, _rng())
+    set_side(run.model, 64)
+    figures = run._backward(batch, np.random.default_rng(1))
+    seeds = np.random.default_rng(1).integers(1 << 31, size=3).tolist()
+    alone = [run._gradients(*one) for one in zip(batch.pictures, batch.prompts, seeds, strict=True)]
+    assert figures["dense"] == pytest.approx(np.mean([one["dense"] for _, one in alone]))
+    for i, parameter in enumerate(run.parameters):
+        some = [one for gradients, _ in alone if (one := gradients[i]) is not None]
+        assert (parameter.grad is None) is (not some)
+        if parameter.grad is not None:
+            torch.testing.assert_close(parameter.grad, sum(some) / 3)
+
+
+def test_the_tokens_are_held_for_so_many_steps(shards: Shards) -> None:
+    for held, moved in ((9, False), (0, True)):
+        run = Run(dataclasses.replace(PLAN, held=held), CPU)
+        channels = _position_channels(run.model)
+        run.train_step(shards)
+        run.train_step(shards)
+        weight = run.model.sam_mask_decoder.mask_tokens.weight[:, channels]
+        assert bool(weight.any()) is moved
+
+
+def test_a_run_is_watched_on_held_out_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sam2_clicks, "_scenes", lambda: (draw_scene(900_000),))
+    run = Run(PLAN, CPU)
+    set_side(run.model, 128)
+    figures = sam2_clicks.held_out_ious(run.model, run.average.state, CPU)
+    assert figures.keys() == {"one_click_iou", "box_iou"}
+    assert all(0 < value < 0.5 for value in figures.values())  # nothing is learned yet
+
+
 def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
     shards: Shards, tmp_path: Path
 ) -> None:
@@ -179,7 +251,9 @@ def test_a_trained_model_loads_through_a_profile(shards: Shards, tmp_path: Path)
     runs.export(path, run.average.state)
     loaded = Sam2Model(Sam2Profile("demo/sam2_tiny.yaml", str(path)), CPU)
     weights = loaded.upstream.state_dict()
-    assert not [name for name in weights if name.startswith("memory")]
+    for_video = {name for name in weights if "mem" in name or "obj_ptr" in name}
+    assert for_video == {"no_mem_embed", "no_mem_pos_enc", "maskmem_tpos_enc"}  # upstream's always
+    assert weights["maskmem_tpos_enc"].numel() == 0
     for name, value in run.average.state.items():
         torch.testing.assert_close(weights[name], value, rtol=1e-2, atol=1e-3)
 
