@@ -11,7 +11,7 @@ import PIL.Image
 
 from indexer import Indexer, library
 from indexer.demo.scenes import DrawnObject, draw_scene, write_library
-from indexer.errors import PictureError, QueryError, SegsearchError
+from indexer.errors import PictureError, QueryError, RecipeMismatch, SegsearchError
 from indexer.segmentation import masks
 from indexer.segmentation.segmenter import Prompt
 from search.engine import Searcher
@@ -73,8 +73,7 @@ def run_demo(
     else:
         index = folder / "index-of-photos"
         queries = _photo_queries(photos)
-    with Indexer(index, "demo") as indexer:
-        indexer.index([photos], on_progress=on_progress)
+    _index(photos, index, on_progress)
     with Searcher(index) as searcher:
         found = _found(searcher, queries)
     sheets = []
@@ -83,6 +82,15 @@ def run_demo(
         save_hits(hits, folder / name, f"Most like {title}")
         sheets.append(folder / name / "index.html")
     return sheets
+
+
+def _index(photos: Path, index: Path, on_progress: Callable[[Report], None]) -> None:
+    try:
+        with Indexer(index, "demo") as indexer:
+            indexer.index([photos], on_progress=on_progress)
+    except RecipeMismatch as error:
+        hint = f"it is of an earlier demo: remove {index}, or give the demo another folder"
+        raise RecipeMismatch(error.message, hint) from error
 
 
 def _found(searcher: Searcher, queries: _Queries) -> dict[str, tuple[str, list[Hit]]]:

@@ -177,6 +177,16 @@ def test_the_demo_on_given_pictures(
     assert len(list((tmp_path / "out").glob("*/index.html"))) == 3
 
 
+def test_a_demo_does_not_go_on_with_an_index_of_other_models(
+    run: Callable[..., Run], tmp_path: Path, library_folder: Path, fast_yaml: str
+) -> None:
+    index = tmp_path / "out" / "index-of-photos"
+    assert run("index", library_folder, "--index", index, "--profile", fast_yaml).code == 0
+    done = run("demo", tmp_path / "out", "--photos", library_folder)
+    assert done.code == 1
+    assert f"remove {index}" in done.err
+
+
 def _commands() -> Iterator[tuple[str, str]]:
     """Every command with its help."""
     app = cli.segsearch()
