@@ -289,6 +289,13 @@ def _draw_weights(path: Path, config: DictConfig, seed: int) -> SAM2Base:
     return model
 
 
+class _Unchanging(list[int]):
+    """Run lengths that nobody changes: upstream copies all of them for every batch of points."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Unchanging:
+        return self
+
+
 @functools.cache
 def _generator_class() -> type[SAM2AutomaticMaskGenerator]:
     """Return upstream's generator with its failures put right; where it works, it is upstream's."""
@@ -309,6 +316,19 @@ def _generator_class() -> type[SAM2AutomaticMaskGenerator]:
                 return MaskData()  # of a picture too small for this many crops
             data = super()._process_crop(image, crop_box, layer, size)
             data["crop_boxes"] = data["crop_boxes"].reshape(-1, 4)  # so also where there are none
+            return data
+
+        def _process_batch(
+            self,
+            points: NDArray[np.float64],
+            im_size: tuple[int, ...],
+            crop_box: list[int],
+            orig_size: tuple[int, ...],
+            normalize: bool = False,
+        ) -> MaskData:
+            data = super()._process_batch(points, im_size, crop_box, orig_size, normalize)
+            for rle in data["rles"]:
+                rle["counts"] = _Unchanging(rle["counts"])
             return data
 
         def _generate_masks(self, image: Pixels) -> MaskData:

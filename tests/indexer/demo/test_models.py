@@ -8,12 +8,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.scene_truth import iou
+from benchmarks.mask_figures import PromptFigures
+from benchmarks.scene_truth import truth_of
 from indexer.demo.scenes import HELD_OUT_PAIRS, DrawnObject, Scene, draw_scene
 from indexer.embedding import Embedder
 from indexer.profiles import configs_dir, load_profile
 from indexer.segmentation.masks import encode, tight_box
-from indexer.segmentation.segmenter import Prompt, Segmenter
+from indexer.segmentation.segmenter import Segmenter
 
 CPU = torch.device("cpu")
 _SMALLEST = 640 * 512 // 100  # of the objects that are asked for, pixels
@@ -30,15 +31,15 @@ def demo_segmenter() -> Segmenter:
     return Segmenter(demo.sam2, demo.masks, CPU)
 
 
-def test_clicks_give_most_of_the_objects(demo_segmenter: Segmenter, scenes: list[Scene]) -> None:
-    ious = []
+def test_prompts_give_the_objects(demo_segmenter: Segmenter, scenes: list[Scene]) -> None:
+    seen = PromptFigures()
     for scene in scenes:
-        embedded = demo_segmenter.embed(scene.pixels)
-        for drawn in scene.objects:
-            point = Prompt(points=(_middle(drawn.mask),))
-            ious.append(iou(demo_segmenter.prompt(embedded, point).mask, drawn.mask))
-    assert len(ious) > 25
-    assert np.mean(ious) > 0.65  # random weights: 0.04
+        seen.see(demo_segmenter, scene.pixels, truth_of(scene))
+    figures = seen.figures()
+    assert figures["click_iou"].n > 25
+    assert figures["click_iou"].value > 0.8  # random weights: 0.04
+    assert figures["box_iou"].value > 0.75
+    assert figures["refined_click_iou"].value > figures["click_iou"].value
 
 
 def test_words_find_true_segments(embedder: Embedder, scenes: list[Scene]) -> None:
@@ -52,9 +53,9 @@ def test_words_find_true_segments(embedder: Embedder, scenes: list[Scene]) -> No
     asked = sorted(set(truth) - HELD_OUT_PAIRS)
     right = [_first(embedder, f"{c} {n}", vectors, truth) == (c, n) for c, n in asked]
     assert len(asked) > 15
-    assert np.mean(right) > 0.5  # guessing would be right once in fifteen times
+    assert np.mean(right) > 0.8  # guessing would be right once in fifteen times
     colours = [_first(embedder, f"{c} {n}", vectors, truth)[0] == c for c, n in asked]
-    assert np.mean(colours) > 0.7
+    assert np.mean(colours) > 0.85
 
 
 def test_the_weights_are_small_enough_for_the_repository() -> None:
@@ -71,11 +72,3 @@ def _first(
     embedder: Embedder, words: str, vectors: NDArray[np.float32], truth: list[tuple[str, str]]
 ) -> tuple[str, str]:
     return truth[int((vectors @ embedder.text(words)).argmax())]
-
-
-def _middle(mask: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return the pixel of the mask that is nearest to its centre."""
-    rows, columns = np.nonzero(mask)
-    away = (rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2
-    nearest = int(away.argmin())
-    return float(columns[nearest]), float(rows[nearest])
