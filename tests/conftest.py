@@ -44,7 +44,15 @@ def pytest_unconfigure() -> None:
 def fast_profile() -> Profile:
     """The demo profile with a coarse grid, and a SAM 2 that finds many regions in anything."""
     demo = load_profile("demo")
-    masks = replace(demo.masks, points_per_side=6, pred_iou_thresh=0.5)
+    masks = replace(
+        demo.masks,
+        points_per_side=6,
+        points_per_batch=16,
+        pred_iou_thresh=0.5,
+        stability_score_thresh=0.65,
+        min_mask_region_area=0,
+        multimask_output=True,
+    )
     seeded = Sam2Profile(str(Path(__file__).parent / "sam2_seeded.yaml"), "seeded:4")
     return replace(demo, sam2=seeded, masks=masks)
 
