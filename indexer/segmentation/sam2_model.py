@@ -318,15 +318,8 @@ def _generator_class() -> type[SAM2AutomaticMaskGenerator]:
             data["crop_boxes"] = data["crop_boxes"].reshape(-1, 4)  # so also where there are none
             return data
 
-        def _process_batch(
-            self,
-            points: NDArray[np.float64],
-            im_size: tuple[int, ...],
-            crop_box: list[int],
-            orig_size: tuple[int, ...],
-            normalize: bool = False,
-        ) -> MaskData:
-            data = super()._process_batch(points, im_size, crop_box, orig_size, normalize)
+        def _process_batch(self, *where: Any, normalize: bool) -> MaskData:  # noqa: ANN401
+            data = super()._process_batch(*where, normalize=normalize)
             for rle in data["rles"]:
                 rle["counts"] = _Unchanging(rle["counts"])
             return data
