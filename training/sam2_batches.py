@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.scene_truth import innermost
+from indexer.segmentation.masks import encode, tight_box
 from training.scenes import FIRST_OBJECT, Labels, Pixels, Shards
 
 #: What the prompts of a batch are: one click, a box, or a click that a second one corrects.
@@ -218,9 +219,7 @@ def _click(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.floa
 
 def _box(mask: NDArray[np.bool_], jitter: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return the shaken corners of the mask's tight box, (x, y) in its pixels, shape (2, 2)."""
-    rows, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
-    low = np.array([columns.min(), rows.min()])
-    high = np.array([columns.max(), rows.max()]) + 1
+    low, high = np.array(tight_box(encode(mask))).reshape(2, 2)
     shift = rng.normal(0, jitter, size=(2, 2)).clip(-0.1, 0.1) * (high - low)
     corners: NDArray[np.float64] = np.stack([low, high]) + shift
     return corners.clip(0, np.array(mask.shape[::-1]))
