@@ -9,11 +9,12 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint const
 OUT ?= out
 PHOTOS ?=
 
-.PHONY: demo test check format bench clean help
+.PHONY: demo test soak check format bench clean help
 
 help:
 	@echo 'make demo [PHOTOS=./photos]  index pictures, run three queries, write contact sheets to $(OUT)/demo'
 	@echo 'make test                    run the tests'
+	@echo 'make soak                    run the tests that take long'
 	@echo 'make check                   ruff and mypy'
 	@echo 'make format                  let ruff format and fix'
 	@echo 'make bench [PHOTOS=./photos] run the benchmarks'
@@ -24,6 +25,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest
+
+soak: $(READY)
+	$(BIN)/pytest -m soak
 
 check: $(READY)
 	$(BIN)/ruff check
@@ -37,6 +41,7 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.search_latency
 	$(BIN)/python -m benchmarks.automatic_masks $(if $(PHOTOS),--photos "$(PHOTOS)")
+	$(BIN)/python -m benchmarks.indexing $(if $(PHOTOS),--photos "$(PHOTOS)")
 	$(BIN)/python -m benchmarks.demo_models --mask-scenes 100
 
 clean:

@@ -7,22 +7,21 @@ after the other in one process. Masks are paired by their best IoU.
 from __future__ import annotations
 
 import time
-import warnings
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
+from benchmarks import upstream
 from benchmarks.report import parser, show
 from indexer import library
 from indexer.demo.scenes import draw_scene
 from indexer.profiles import MaskSettings, load_profile
 from indexer.records import Rle
 from indexer.segmentation import masks
-from indexer.segmentation.sam2_model import OUR_SETTINGS, Sam2Model
+from indexer.segmentation.sam2_model import Sam2Model
 from indexer.segmentation.segmenter import Segmenter
 
 Pixels = NDArray[np.uint8]
@@ -66,17 +65,7 @@ def measure(pictures: list[Pixels]) -> dict[str, float]:
 
 
 def _upstream(model: Sam2Model, settings: MaskSettings, pixels: Pixels) -> list[Rle]:
-    """Run upstream's generator as its user would, but for the size of the demo model."""
-    given = {k: v for k, v in asdict(settings).items() if k not in OUR_SETTINGS}
-    given["points_per_batch"] = 64  # upstream's default
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
-        generator = SAM2AutomaticMaskGenerator(
-            model.upstream, output_mode="uncompressed_rle", **given
-        )
-    side = model.image_size
-    generator.predictor._bb_feat_sizes = [(side // s, side // s) for s in (4, 8, 16)]
-    found = generator.generate(pixels.copy())
+    found = upstream.generator(model, settings, "uncompressed_rle").generate(pixels.copy())
     return [masks.encode(_decode(one["segmentation"])) for one in found]
 
 

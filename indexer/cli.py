@@ -1,14 +1,11 @@
-"""The commands that fill an index: `index` and `segsearch status`."""
+"""The commands that fill an index and look after it: `index`, `segsearch status`, `forget`."""
 
 from __future__ import annotations
 
 import json
-import signal
-import sys
-import time
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,18 +13,28 @@ import typer
 
 from indexer import console, malloc
 from indexer.console import DeviceOption, Format, FormatOption, IndexOption
+from indexer.progress import Progress, free_bytes, preview, summary
+from indexer.stopping import stop_at_signal
 
 if TYPE_CHECKING:
-    from indexer.pipeline import Report
-
-#: Seconds between two lines of progress, on a terminal and in a log.
-_TERMINAL_PACE, _LOG_PACE = 0.2, 10.0
-
+    from indexer.indexer import Indexer
+    from indexer.report import Report
 
 PathsArgument = Annotated[
-    list[Path], typer.Argument(metavar="PATH...", help="Folders or pictures.")
+    list[Path] | None,
+    typer.Argument(
+        metavar="[PATH]...",
+        help="Folders or pictures; without any, the index's own.",
+        show_default=False,
+    ),
 ]
-ProfileOption = Annotated[str, typer.Option(help="A packaged profile, or the path of a YAML file.")]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        help="A packaged profile, or the path of a YAML file.",
+        show_default="the index's own; balanced for a new one",
+    ),
+]
 LimitOption = Annotated[
     int | None, typer.Option(min=1, help="Index at most this many new pictures.")
 ]
@@ -35,49 +42,122 @@ ExcludeOption = Annotated[
     list[str] | None,
     typer.Option(metavar="GLOB", help="Skip files and folders that match; repeatable."),
 ]
+BoxesOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="COCO JSON of a detector: cut out what is in its boxes."),
+]
+GridOption = Annotated[
+    bool, typer.Option("--grid/--no-grid", help="Cut out everything, or only what is in boxes.")
+]
+PrecisionOption = Annotated[
+    str, typer.Option(metavar="auto|float32|bfloat16|float16", help="How the models compute.")
+]
 MergeOption = Annotated[
     bool, typer.Option("--merge/--no-merge", help="Merge near-identical masks.")
 ]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads that read and decode.", show_default="the cores, at most 4"),
+]
+BatchSizeOption = Annotated[int, typer.Option(min=1, help="Crops that CLIP takes at once.")]
+PointsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Points that SAM 2 takes at once.", show_default="as the profile says"
+    ),
+]
+PruneOption = Annotated[
+    bool, typer.Option("--prune", help="Remove from the index what is gone from the folders.")
+]
+RebuildOption = Annotated[
+    bool,
+    typer.Option("--rebuild", help="Index everything anew; the old index serves until it is done."),
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Only say what there is to do; nothing is written.")
+]
+WatchOption = Annotated[
+    bool, typer.Option("--watch", help="Go on: index what changes, until stopped.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What the user asked `index` to do."""
+
+    where: str
+    paths: list[Path]
+    exclude: list[str]
+    limit: int | None
+    prune: bool
+    rebuild: bool
+    quiet: bool
+    output: Format
 
 
 def index(
-    paths: PathsArgument,
+    paths: PathsArgument = None,
     *,
     index_: IndexOption,
-    profile: ProfileOption = "balanced",
+    profile: ProfileOption = None,
     limit: LimitOption = None,
     exclude: ExcludeOption = None,
+    boxes: BoxesOption = None,
+    grid: GridOption = True,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     merge: MergeOption = True,
+    workers: WorkersOption = None,
+    batch_size: BatchSizeOption = 64,
+    points_per_batch: PointsOption = None,
+    prune: PruneOption = False,
+    rebuild: RebuildOption = False,
+    dry_run: DryRunOption = False,
+    watch: WatchOption = False,
+    quiet: QuietOption = False,
     output: FormatOption = Format.table,
 ) -> None:
     """Find the objects in pictures and put them into an index.
 
-    What has not changed since the last run is skipped. Ctrl-C ends the run after the picture at
-    hand; the same command goes on from there.
+    What has not changed since the last run is skipped. Ctrl-C ends the run; the same command
+    goes on from there.
 
     \b
     Examples:
       index ./photos
-      index ./photos ./scans --index ./idx --exclude thumbs
+      index ./photos ./scans --index ./idx --exclude thumbs --prune
       index ./photos --profile demo --limit 10
+      index ./photos --dry-run
+      index --rebuild
+      index ./photos --index ./labelled --boxes detections.json
+    """
+    from indexer.store import expect
+
+    expect(index_)
+    from indexer.indexer import Indexer
+
+    task = _Task(index_, paths or [], exclude or [], limit, prune, rebuild, quiet, output)
+    how: dict[str, Any] = {"precision": precision, "merge": merge, "boxes": boxes, "grid": grid}
+    how |= {"workers": workers, "batch_size": batch_size, "points_per_batch": points_per_batch}
+    with Indexer(index_, profile, device, **how) as indexer:
+        _dry_run(indexer, task) if dry_run else _index(indexer, task, watch=watch)
+
+
+def forget(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders or pictures.")],
+    *,
+    index_: IndexOption,
+) -> None:
+    """Remove folders or pictures from an index; the files themselves are left alone.
+
+    \b
+    Examples:
+      segsearch forget ./old-photos
     """
     from indexer.indexer import Indexer
 
-    malloc.keep_freed_memory()
-    with _stop_at_signal() as stopped, Indexer(index_, profile, device, merge=merge) as indexer:
-        report = indexer.index(
-            paths,
-            exclude=exclude or (),
-            limit=limit,
-            on_progress=Progress(quiet=output is not Format.table),
-            stopped=lambda: bool(stopped),
-        )
-    _summarise(report, index_, output, interrupted=bool(stopped))
-    if stopped:
-        raise typer.Exit(console.EXIT_INTERRUPTED)
-    if report.failed:
-        raise typer.Exit(console.EXIT_SOME_FAILED)
+    console.say(f"forgotten: {Indexer(index_).forget(list(paths))} files")
 
 
 def status(
@@ -129,67 +209,74 @@ def _failures(opened: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
         yield {"path": path, **asdict(file.failure)}
 
 
-class Progress:
-    """Writes what a run has done so far to stderr, not too often."""
+def _dry_run(indexer: Indexer, task: _Task) -> None:
+    found = indexer.survey(task.paths, exclude=task.exclude)
+    if task.output is Format.table:
+        console.say(preview(found))
+    else:
+        _write_figures(asdict(found), task.output)
 
-    def __init__(self, *, quiet: bool) -> None:
-        """Write nothing at all if `quiet`."""
-        self._terminal = sys.stderr.isatty()
-        self._pace = _TERMINAL_PACE if self._terminal else _LOG_PACE
-        self._quiet = quiet
-        self._last = time.monotonic()
 
-    def __call__(self, report: Report) -> None:
-        """Write a line if the last one is long enough ago."""
-        now = time.monotonic()
-        if self._quiet or (now - self._last < self._pace and not report.complete):
+def _index(indexer: Indexer, task: _Task, *, watch: bool) -> None:
+    malloc.keep_freed_memory()
+    with stop_at_signal() as stopped:
+        report = _pass(indexer, task, stopped)
+        if watch and not stopped.is_set():
+            _watch(indexer, task, stopped)
             return
-        self._last = now
-        rate = report.images / report.seconds if report.seconds else 0.0
-        line = (
-            f"files: {report.files} ({report.failed} failed), indexed: {report.images} "
-            f"({rate:.2f}/s), segments: {report.segments}"
-        )
-        if self._terminal:
-            sys.stderr.write("\r\x1b[K" + line + ("\n" if report.complete else ""))
-            sys.stderr.flush()
-        elif not report.complete:
-            console.say(line)
+    if not report.complete and stopped.is_set():
+        raise typer.Exit(console.EXIT_INTERRUPTED)
+    if report.failed:
+        raise typer.Exit(console.EXIT_SOME_FAILED)
 
 
-def _summarise(report: Report, where: str, output: Format, *, interrupted: bool) -> None:
-    if output is not Format.table:
+def _pass(indexer: Indexer, task: _Task, stopped: threading.Event) -> Report:
+    """Index once, and say what was done."""
+    quiet = task.quiet or task.output is not Format.table
+    if quiet:
+        from indexer.models import quiet_downloads
+
+        quiet_downloads()
+    progress = Progress(quiet=quiet, free_bytes=lambda: free_bytes(task.where))
+    report = indexer.index(
+        task.paths,
+        exclude=task.exclude,
+        limit=task.limit,
+        prune=task.prune,
+        rebuild=task.rebuild,
+        on_progress=progress,
+        stopped=stopped.is_set,
+    )
+    progress.end()
+    if task.output is not Format.table:
         plain = asdict(report)
         del plain["current"]
-        console.write(json.dumps(plain, indent=2 if output is Format.json else None))
-        return
-    console.say(
-        f"files: {report.files} ({report.unchanged} unchanged, {report.copies} copies, "
-        f"{report.failed} failed); indexed {report.images} with {report.segments} segments "
-        f"in {report.seconds:.1f} s"
-    )
-    if unusable := report.failed + report.known_failures:
-        console.say(f"not usable: {unusable}, see segsearch status --index {where} --failed")
-    if interrupted:
-        console.say("stopped: run the same command again to go on")
+        _write_figures(plain, task.output)
+    elif not task.quiet:
+        for line in summary(report, task.where):
+            console.say(line)
+        if stopped.is_set() and not report.complete:
+            console.say("stopped: run the same command again to go on")
+    return report
 
 
-@contextmanager
-def _stop_at_signal() -> Iterator[list[int]]:
-    """Collect the first Ctrl-C or SIGTERM instead of dying of it; the second one kills."""
-    received: list[int] = []
+def _watch(indexer: Indexer, task: _Task, stopped: threading.Event) -> None:
+    from dataclasses import replace
 
-    def note(number: int, _frame: object) -> None:
-        received.append(number)
-        signal.signal(number, signal.default_int_handler)
-        console.say("\nstopping after the picture at hand; once more to stop at once")
+    from indexer.store import is_server
+    from indexer.watch import changes
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    task = replace(task, rebuild=False)
+    ignored = None if is_server(task.where) else Path(task.where).expanduser().resolve()
+    folders = indexer.folders(task.paths)
+    if not task.quiet:
+        console.say(f"watching {', '.join(map(console.short_path, folders))}; Ctrl-C ends it")
+    for _ in changes(folders, ignored, stopped):
+        _pass(indexer, task, stopped)
+
+
+def _write_figures(figures: dict[str, Any], output: Format) -> None:
+    console.write(json.dumps(figures, indent=2 if output is Format.json else None))
 
 
 def main() -> None:

@@ -125,10 +125,10 @@ def _cell(value: object) -> str:
         return f"{value:.3f}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ",".join(str(item) for item in value)
-    return "" if value is None else _one_line(str(value))
+    return "" if value is None else one_line(str(value))
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Escape what would break a table: line ends, tabs, terminal controls."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()

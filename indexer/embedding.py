@@ -1,4 +1,6 @@
-"""CLIP: vectors of segments, whole pictures and texts. The only module that imports open_clip.
+"""CLIP: vectors of segments, whole pictures and texts.
+
+With `clip_weights.py`, which loads the models, the only module that imports open_clip.
 
 One pass of the vision transformer gives two views of a crop. `context` is CLIP's usual output.
 `focus` is the same with the last block's pooling attention limited to the patches that the mask
@@ -8,11 +10,8 @@ filling the surroundings hurts it). The stored vector is their normalised blend.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ import PIL.Image
 import torch
 from numpy.typing import NDArray
 
-from indexer import crops, models
+from indexer import clip_weights, crops, memory, models
 from indexer.errors import ModelError, SegsearchError
 from indexer.profiles import ClipProfile
 from indexer.records import Box, Vector
@@ -30,10 +29,6 @@ if TYPE_CHECKING:
     from open_clip.transformer import VisionTransformer
 
 Pixels = NDArray[np.uint8]
-#: What open_clip model names start with that say where the weights are.
-_COMPLETE = ("hf-hub:", "local-dir:")
-#: What a file must have to be an open_clip model configuration.
-_CONFIG_KEYS = {"embed_dim", "vision_cfg", "text_cfg"}
 Views = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -44,26 +39,41 @@ class Embedder:
         dim: length of its vectors.
         image_size: side of the square it looks at, pixels.
         patches: patches along each side of that square.
+        upstream: the model itself, open_clip's, in evaluation mode on its device.
     """
 
-    def __init__(self, profile: ClipProfile, device: torch.device) -> None:
+    def __init__(
+        self,
+        profile: ClipProfile,
+        device: torch.device,
+        precision: torch.dtype = torch.float32,
+        batch_size: int = crops.BATCH_SIZE,
+    ) -> None:
         """Load the model.
+
+        Args:
+            profile: which model, with which weights, and what it is shown.
+            device: where it runs.
+            precision: what it computes with, see `indexer.models.choose_precision`; vectors are
+                float32 all the same.
+            batch_size: most crops in one pass.
 
         Raises:
             ModelError: the model is unknown, or its weights cannot be used.
             WeightsUnavailable: the weights are not to be had.
         """
-        with models.BUILDING:
-            name, model, self._fingerprint = _load(profile)
+        loaded = clip_weights.load(profile)
         self._profile = profile
         self._device = device
-        self._model = model.to(device).eval()
-        self._tokenize = _tokenizer(name)
-        self._config = _own_config(profile, name)
-        preprocess = model.visual.preprocess_cfg
+        self._precision = precision
+        self._batches = memory.Batches(batch_size, "one crop for CLIP", device)
+        self._fingerprint, self._config = loaded.fingerprint, loaded.config
+        self.upstream = loaded.model.to(device).eval()
+        self._tokenize = loaded.tokenize
+        preprocess = self.upstream.visual.preprocess_cfg
         self._mean, self._std = tuple(preprocess["mean"]), tuple(preprocess["std"])
         self.image_size = _square_side(preprocess["size"], profile.model)
-        self._views, self.patches = _views(model.visual, profile)
+        self._views, self.patches = _views(self.upstream.visual, profile)
         self.dim = int(self.texts(["a"]).shape[1])
 
     def vector_space(self) -> Mapping[str, object]:
@@ -109,11 +119,15 @@ class Embedder:
 
     @torch.inference_mode()
     def vectors(self, batch: Sequence[crops.Crop]) -> Vector:
-        """Embed any number of crops; float32, shape (n, dim), rows of length 1."""
-        parts = [
-            self._embed(batch[start : start + crops.BATCH_SIZE])
-            for start in range(0, len(batch), crops.BATCH_SIZE)
-        ]
+        """Embed any number of crops; float32, shape (n, dim), rows of length 1.
+
+        They are passed in batches, which are halved where the device runs out of memory and
+        remain so.
+
+        Raises:
+            OutOfDeviceMemory: a single crop does not fit.
+        """
+        parts = list(self._batches.run(len(batch), lambda part: self._embed(batch[part])))
         if not parts:
             return np.zeros((0, self.dim), dtype=np.float32)
         return np.concatenate(parts)
@@ -128,8 +142,9 @@ class Embedder:
     def texts(self, sentences: Sequence[str]) -> Vector:
         """Embed sentences as they are; float32, shape (n, dim), rows of length 1."""
         tokens = self._tokenize(list(sentences)).to(self._device)
-        rows = self._model.encode_text(tokens, normalize=True)
-        return np.asarray(rows.float().cpu().numpy(), dtype=np.float32)
+        with models.autocast(self._device, self._precision):
+            rows = self.upstream.encode_text(tokens)
+        return _array(torch.nn.functional.normalize(rows.float(), dim=-1))
 
     def _crop(
         self, picture: PIL.Image.Image, mask: NDArray[np.bool_], box: Box, margin: float
@@ -147,149 +162,16 @@ class Embedder:
         mean, std = (images.new_tensor(v).view(1, 3, 1, 1) for v in (self._mean, self._std))
         touched = torch.from_numpy(np.stack([crop.touched for crop in batch])).flatten(1)
         touched[touched.sum(1) < crops.MIN_PATCHES] = False
-        context, focus = self._views((images - mean) / std, touched.to(self._device))
+        with models.autocast(self._device, self._precision):
+            views = self._views((images - mean) / std, touched.to(self._device))
         weight = self._profile.focus_weight
         unit = torch.nn.functional.normalize
-        blend = unit((1 - weight) * unit(context, dim=-1) + weight * unit(focus, dim=-1), dim=-1)
-        return np.asarray(blend.float().cpu().numpy(), dtype=np.float32)
+        context, focus = (unit(view.float(), dim=-1) for view in views)
+        return _array(unit((1 - weight) * context + weight * focus, dim=-1))
 
 
-def _load(profile: ClipProfile) -> tuple[str, Any, str]:
-    """Return open_clip's name of the model, the model, and the fingerprint of its weights."""
-    name = profile.model
-    if name.endswith(".json"):
-        name = _registered(models.find_config(name))
-    if name.startswith(_COMPLETE) and profile.pretrained is not None:
-        raise ModelError(
-            f"{name} names its own weights, the profile names {profile.pretrained} as well",
-            "set clip.pretrained to null",
-        )
-    if not name.startswith(_COMPLETE) and profile.pretrained is None:
-        raise ModelError(
-            f"the CLIP {profile.model} comes without weights",
-            "set clip.pretrained in the profile to an open_clip tag or the path of a weights file",
-        )
-    seed = models.seed_of(profile.pretrained)
-    if seed is not None:
-        with torch.random.fork_rng(devices=[]), _without_warning("No pretrained weights"):
-            torch.manual_seed(seed)
-            model = _create(name, None)
-        return name, model, models.state_fingerprint(model)
-    source = _tag_or_path(name, profile.pretrained)
-    weights = _weights_file(name, source)
-    model = _create(name, source, require_pretrained=True)
-    if weights is None:
-        return name, model, models.state_fingerprint(model)
-    return name, model, models.file_fingerprint(weights)
-
-
-def _own_config(profile: ClipProfile, name: str) -> str | None:
-    """Return the digest of a configuration of the user's, None where the model's name says it."""
-    import open_clip
-
-    if not profile.model.endswith(".json") and not name.startswith("local-dir:"):
-        return None
-    return models.plain_fingerprint(open_clip.get_model_config(name))
-
-
-def _registered(path: Path) -> str:
-    """Make a model configuration known to open_clip, and return the name it has there."""
-    import open_clip
-
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"the CLIP configuration {path} cannot be read: {error}") from error
-    missing = _CONFIG_KEYS - config.keys() if isinstance(config, dict) else _CONFIG_KEYS
-    if missing:  # open_clip would take another model of this name
-        raise ModelError(f"{path} is no CLIP configuration: it lacks {', '.join(sorted(missing))}")
-    open_clip.add_model_config(path)
-    return path.stem
-
-
-@contextlib.contextmanager
-def _without_warning(start: str) -> Iterator[None]:
-    """Keep open_clip's log lines that start so off stderr: seeded weights are meant."""
-
-    def is_other(record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith(start)
-
-    root = logging.getLogger()
-    root.addFilter(is_other)
-    try:
-        yield
-    finally:
-        root.removeFilter(is_other)
-
-
-def _tag_or_path(name: str, pretrained: str | None) -> str | None:
-    """Return an open_clip tag as it is, and the name of a weights file as its path."""
-    import open_clip
-
-    if pretrained is None or open_clip.get_pretrained_cfg(name, pretrained):
-        return pretrained
-    path = models.find_file(pretrained)
-    if path is None:
-        raise ModelError(
-            f"open_clip knows no weights {pretrained!r} for {name}, and there is no such file",
-            "open_clip.list_pretrained() lists the tags",
-        )
-    return str(path)
-
-
-def _weights_file(name: str, source: str | None) -> Path | None:
-    """Return the local file of the weights, fetched if need be; None for `local-dir:`."""
-    import open_clip
-
-    if source is None:
-        if name.startswith("local-dir:"):
-            return None
-        return _hub_file(name.removeprefix("hf-hub:"))
-    config = open_clip.get_pretrained_cfg(name, source)
-    if not config:
-        return Path(source)
-    try:
-        return Path(open_clip.download_pretrained(config))
-    except (OSError, ValueError) as error:
-        raise models.weights_unavailable(f"{name} {source}", error) from error
-
-
-def _hub_file(repo: str) -> Path:
-    """Return the local path of a hub repository's weights; its configuration is fetched too."""
-    from open_clip.pretrained import download_pretrained_from_hf
-
-    try:
-        download_pretrained_from_hf(repo, filename="open_clip_config.json")
-        return Path(download_pretrained_from_hf(repo))
-    except (OSError, ValueError) as error:
-        raise models.weights_unavailable(repo, error) from error
-
-
-def _create(name: str, pretrained: str | None, **options: bool) -> Any:  # noqa: ANN401
-    import open_clip
-
-    what = f"{name} {pretrained or ''}".strip()
-    try:
-        return open_clip.create_model(name, pretrained=pretrained, weights_only=True, **options)
-    except OSError as error:
-        raise models.weights_unavailable(what, error) from error
-    except Exception as error:  # open_clip and torch raise whatever they stumble over
-        raise ModelError(f"open_clip cannot build {what}: {models.reason_of(error)}") from error
-
-
-def _tokenizer(name: str) -> Callable[[list[str]], torch.Tensor]:
-    import open_clip
-
-    try:
-        tokenizer: Callable[[list[str]], torch.Tensor] = open_clip.get_tokenizer(name)
-    except ImportError as error:
-        raise ModelError(
-            f"the tokenizer of {name} needs a package that is not here: {error}",
-            f"pip install {error.name}" if error.name else "",
-        ) from error
-    except (OSError, ValueError) as error:
-        raise models.weights_unavailable(f"the tokenizer of {name}", error) from error
-    return tokenizer
+def _array(rows: torch.Tensor) -> Vector:
+    return np.asarray(rows.cpu().numpy(), dtype=np.float32)
 
 
 def _square_side(size: object, name: str) -> int:

@@ -5,8 +5,10 @@
     SegsearchError              message + hint (what to do next)
     ├── ProfileError            a profile that is missing, misspelt or out of range
     ├── PictureError            one picture that cannot be used; the run goes on
+    ├── Stopped                 the caller asked to stop
     ├── ModelError              a model that cannot be built or fed
-    │   └── WeightsUnavailable  weights that are neither local nor to be had
+    │   ├── WeightsUnavailable  weights that are neither local nor to be had
+    │   └── OutOfDeviceMemory   even one prompt or crop at a time does not fit
     ├── RecipeMismatch          the index was built with something else
     ├── QueryError              a query that makes no sense
     └── StoreError              the store said no
@@ -61,12 +63,20 @@ class PictureError(SegsearchError):
         self.retryable = retryable
 
 
+class Stopped(SegsearchError):
+    """The caller asked to stop; what was at hand is left for the next run."""
+
+
 class ModelError(SegsearchError):
     """A model that cannot be built or fed."""
 
 
 class WeightsUnavailable(ModelError):
     """Weights that are neither on this machine nor to be had from the hub."""
+
+
+class OutOfDeviceMemory(ModelError):
+    """Even one prompt or crop at a time does not fit into the device's memory."""
 
 
 class RecipeMismatch(SegsearchError):

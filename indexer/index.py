@@ -8,11 +8,11 @@ image record is absent are invisible to every method here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from indexer.errors import IndexNotFound
-from indexer.library.paths import original, storable
+from indexer.library.paths import full_path, original, storable
 from indexer.recipe import Recipe, recipe_from
 from indexer.records import File, Image, Segment, Vector, file_id, root_id
 from indexer.store.base import (
@@ -105,10 +105,20 @@ class Index:
 
     def add_root(self, path: Path) -> str:
         """Remember a library root by its absolute path and return its id."""
-        text = storable(str(path))
+        text, known = storable(str(path)), self.roots()
         new = root_id(text)
-        self._store.upsert("roots", [Point(new, {"path": text})])
+        while known.get(new, path) != path:  # of a root that has moved elsewhere since
+            new = root_id(new)
+        self.move_root(new, path)
         return new
+
+    def move_root(self, root: str, path: Path) -> None:
+        """Remember that the library root with this id is at this absolute path."""
+        self._store.upsert("roots", [Point(root, {"path": storable(str(path))})])
+
+    def remove_root(self, root: str) -> None:
+        """Forget a library root that no file belongs to any more."""
+        self._store.delete("roots", Filter((HasId((root,)),)))
 
     def files(self, root: str, paths: Sequence[str]) -> dict[str, File]:
         """Return those of the files at these relative paths that have a record."""
@@ -120,23 +130,41 @@ class Index:
         for point in self._all("files", Filter((Match("failed", (True,)),))):
             yield file_from(point.payload)
 
+    def files_below(self, root: str, path: str) -> Iterator[File]:
+        """Iterate over the file records at or below a relative path; "" is the whole root."""
+        for point in self._all("files", Filter(_below(root, path))):
+            yield file_from(point.payload)
+
+    def count_files(self, root: str, path: str) -> int:
+        """Count the file records at or below a relative path; "" is the whole root."""
+        return self._store.count("files", Filter(_below(root, path)))
+
     def write_file(self, file: File) -> None:
         """Insert or replace a file record."""
         self._store.upsert("files", [file_point(file)])
 
+    def forget_file(self, root: str, path: str) -> None:
+        """Delete the record of one file; what its picture's record says is left alone."""
+        self._store.delete("files", Filter((HasId((file_id(root, path),)),)))
+
+    def remove_file(self, file: File) -> None:
+        """Delete a file's record, after its picture has let go of it."""
+        if file.image_id is not None:
+            self.remove_path(file.image_id, full_path(file.root, file.path))
+        self.forget_file(file.root, file.path)
+
     def forget_retryable(self, root: str, path: str) -> None:
         """Drop the failures at or below a relative path that the next scan will try again."""
-        conditions: tuple[Condition, ...] = (Match("root", (root,)), Match("retryable", (True,)))
-        if path:
-            below = Prefix("path", f"{path}/")
-            conditions = (*conditions, AnyOf((Match("path", (path,)), below)))
+        conditions = (*_below(root, path), Match("retryable", (True,)))
         self._store.delete("files", Filter(conditions))
 
     def write_image(self, image: Image, segments: Sequence[Segment]) -> None:
         """Write an image with all its segments, the image record last.
 
-        Segments that an interrupted or different run left behind are removed.
+        One that is indexed already is invisible meanwhile. Segments that an interrupted or
+        different run left behind are removed.
         """
+        self._store.delete("images", Filter((HasId((image.id,)),)))
         if segments:
             self._store.upsert("segments", [segment_point(segment) for segment in segments])
         stale = Filter(
@@ -149,17 +177,30 @@ class Index:
     def add_path(self, image: Image, path: str) -> None:
         """Let an indexed image lie at one more place."""
         if path not in image.paths:
-            self._set_paths(image, (*image.paths, path))
+            self.with_paths(image, (*image.paths, path))
+
+    def recorded_paths(self, image_id: str) -> tuple[str, ...]:
+        """Return where an image lies as the file records have it, sorted."""
+        of_image = Filter((Match("image_id", (image_id,)),))
+        files = [file_from(point.payload) for point in self._all("files", of_image)]
+        return tuple(sorted(full_path(file.root, file.path) for file in files))
 
     def remove_path(self, image_id: str, path: str) -> None:
         """Let an image no longer lie at a place; without any, it is deleted."""
         for image in self.images([image_id]):
             paths = tuple(other for other in image.paths if other != path)
             if paths:
-                self._set_paths(image, paths)
+                self.with_paths(image, paths)
             else:
                 self._store.delete("images", Filter((HasId((image_id,)),)))
                 self._store.delete("segments", Filter((Match("image_id", (image_id,)),)))
+
+    def with_paths(self, image: Image, paths: tuple[str, ...]) -> Image:
+        """Set where an image lies, and return it so."""
+        payload = {"paths": list(paths)}
+        self._store.set_payload("segments", payload, Filter((Match("image_id", (image.id,)),)))
+        self._store.set_payload("images", payload, Filter((HasId((image.id,)),)))
+        return replace(image, paths=paths)
 
     def images(self, ids: Sequence[str], *, vectors: bool = False) -> list[Image]:
         """Return the images with these ids, in the order asked; absent ones are left out."""
@@ -262,11 +303,6 @@ class Index:
                 return found[offset:wanted]
             count *= 2
 
-    def _set_paths(self, image: Image, paths: tuple[str, ...]) -> None:
-        payload = {"paths": list(paths)}
-        self._store.set_payload("segments", payload, Filter((Match("image_id", (image.id,)),)))
-        self._store.set_payload("images", payload, Filter((HasId((image.id,)),)))
-
     def _all(self, kind: Kind, where: Filter = EVERYTHING) -> Iterator[Point]:
         after: str | None = None
         while True:
@@ -275,3 +311,11 @@ class Index:
             if page.next is None:
                 return
             after = page.next
+
+
+def _below(root: str, path: str) -> tuple[Condition, ...]:
+    """Return the conditions for files at or below a relative path; "" is the whole root."""
+    within: tuple[Condition, ...] = (Match("root", (root,)),)
+    if path:
+        within = (*within, AnyOf((Match("path", (path,)), Prefix("path", f"{path}/"))))
+    return within

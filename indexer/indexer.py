@@ -3,40 +3,49 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import fcntl
 import functools
-import platform
+import os
+import time
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from indexer import library
-from indexer.errors import IndexNotFound, SegsearchError, StoreError
+from indexer import follow, library, opening
+from indexer.candidates import Selection, candidates, survey
+from indexer.errors import IndexNotFound, SegsearchError
 from indexer.index import Index
+from indexer.loading import Choice, Loader
 from indexer.pixels import as_pixels
-from indexer.profiles import Profile, load_profile, profile_data
-from indexer.recipe import Recipe, require_same
-from indexer.roots import outermost, owner
-from indexer.store import is_server, open_store
+from indexer.profiles import Profile, load_profile
+from indexer.recipe import Recipe
+from indexer.report import Report, Survey, peak_memory_bytes
+from indexer.roots import outermost
+from indexer.store import draft_location, open_store
+from indexer.store.base import Store
+from indexer.work import Work
 
 if TYPE_CHECKING:
     import numpy as np
     import PIL.Image
     from numpy.typing import NDArray
 
-    from indexer.pipeline import Models, Report
+    from indexer.detections import Detections
     from indexer.records import Region, Vector
     from indexer.segmentation.segmenter import Prompt
+    from indexer.work import Models
 
-#: Versions recorded as provenance.
-_PACKAGES = ("segsearch", "sam2", "open-clip-torch", "torch")
+Paths = str | Path | Sequence[str | Path]
+
+#: Crops that CLIP takes at once: enough to fill a device, little enough to stay in memory.
+BATCH_SIZE = 64
+#: Threads that read and decode, unless told otherwise: more gain nothing beside SAM 2.
+_MOST_WORKERS = 4
 
 
 class Indexer:
-    """Puts the pictures of folders into an index.
+    """Puts the pictures of folders into an index, and keeps it in step with them.
 
     Models are loaded when the first picture needs them. Use it as a context manager, or call
     `close`.
@@ -49,66 +58,134 @@ class Indexer:
     def __init__(
         self,
         index: str | Path,
-        profile: str | Profile = "balanced",
+        profile: str | Profile | None = None,
         device: str = "auto",
         *,
         merge: bool = True,
+        boxes: str | Path | None = None,
+        grid: bool = True,
+        precision: str = "auto",
+        workers: int | None = None,
+        batch_size: int = BATCH_SIZE,
+        points_per_batch: int | None = None,
     ) -> None:
         """Name the index, the profile and the device; nothing is opened yet.
 
         Args:
             index: a folder, or ``http(s)://host:port/name``.
-            profile: a packaged profile's name, the path of one, or a `Profile`.
+            profile: a packaged profile's name, the path of one, or a `Profile`; without one,
+                that of the index, and `balanced` where there is no index yet.
             device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
             merge: whether near-identical masks are merged, where the profile does so.
+            boxes: a file of a detector's boxes, see `indexer.detections`, for SAM 2 to cut out
+                what is in them.
+            grid: whether SAM 2 is asked at every point of a grid.
+            precision: `auto`, `float32`, `bfloat16` or `float16`.
+            workers: threads that read and decode; by default the cores, at most 4.
+            batch_size: crops that CLIP takes at once.
+            points_per_batch: points that SAM 2 takes at once; by default as the profile says.
 
         Raises:
             ProfileError: there is no such profile, or it cannot be used.
+            SegsearchError: there is neither a grid nor boxes.
         """
+        if not grid and boxes is None:
+            raise SegsearchError("without the grid there is nothing to cut out", "give boxes")
+        given = load_profile(profile) if isinstance(profile, str) else profile
         self._where = str(index)
-        self._profile = load_profile(profile) if isinstance(profile, str) else profile
-        if not merge:
-            masks = dataclasses.replace(self._profile.masks, merge_iou_thresh=None)
-            self._profile = dataclasses.replace(self._profile, masks=masks)
-        self._device_name = device
-        self._models: Models | None = None
+        self._boxes = None if boxes is None else Path(boxes)
+        self._grid = grid
+        self._workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
+        self._loader = Loader(
+            Choice(
+                given,
+                device,
+                precision,
+                merge,
+                self._boxes is not None,
+                grid,
+                batch_size,
+                points_per_batch,
+            )
+        )
 
     def index(
         self,
-        paths: str | Path | Sequence[str | Path],
+        paths: Paths = (),
         *,
         exclude: str | Sequence[str] = (),
         limit: int | None = None,
+        prune: bool = False,
+        rebuild: bool = False,
         on_progress: Callable[[Report], None] = lambda _: None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Report:
         """Index the pictures in these files and folders; what has not changed is skipped.
 
         Args:
-            paths: files and folders, or a single one.
+            paths: files and folders, or a single one; without any, the index's own folders.
             exclude: shell patterns, or a single one, see `indexer.library.scan`.
             limit: index at most this many new pictures.
-            on_progress: called after every file with what has been done so far.
-            stopped: asked after every file; True ends the run at a clean point.
+            prune: remove from the index what is recorded below the paths and gone.
+            rebuild: index everything anew, the index's own folders as well, into a new index
+                that takes the place of this one when it is complete.
+            on_progress: called often, from several threads but one at a time, with what has been
+                done so far.
+            stopped: asked often, from several threads; True ends the run at a clean point.
 
         Raises:
             SegsearchError: there is nothing to index, or the index, the models or the recipe do
                 not allow it. Pictures that cannot be used raise nothing: they are recorded.
         """
-        from indexer.pipeline import Run, candidates
+        detections = self._detections()
+        selection = Selection(_absolute(paths), _patterns(exclude), detections)
+        started = time.monotonic()
+        work = Work(self._workers, limit, self._grid, detections, stopped, on_progress, started)
+        if rebuild:
+            with self._opened() as (index, store):
+                return self._rebuild(index, store, selection, work)
+        with self._writing(selection) as index:
+            return self._run(index, _or_roots(selection, index), work, prune=prune)
 
-        given = [paths] if isinstance(paths, str | Path) else paths
-        absolute = outermost(Path(path).expanduser().resolve() for path in given)
-        patterns = [exclude] if isinstance(exclude, str) else exclude
-        with self._writing(absolute, patterns) as index:
-            self._check_profile(index.recipe)
-            self._claim(index, absolute)
-            models = functools.cache(lambda: self._checked_models(index.recipe))
-            run = Run(index, models, on_progress)
-            report = run.take_all(candidates(index, absolute, patterns), limit, stopped)
-            if report.images:
-                index.optimise()
-            return report
+    def survey(self, paths: Paths = (), *, exclude: str | Sequence[str] = ()) -> Survey:
+        """Say what `index` would find, reading no picture and writing nothing.
+
+        Raises:
+            SegsearchError: a path is missing, or the index cannot be read.
+        """
+        selection = Selection(_absolute(paths), _patterns(exclude), self._detections())
+        try:
+            store = open_store(self._where, create_ok=False)
+        except IndexNotFound:
+            if not selection.paths:
+                raise
+            return survey(None, selection)
+        with contextlib.closing(store):
+            index = Index(store, self._where)
+            return survey(index, _or_roots(selection, index))
+
+    def forget(self, paths: Paths) -> int:
+        """Remove from the index what lies in these files and folders; they need not be there.
+
+        Returns:
+            The number of files whose records were removed. No file itself is touched.
+
+        Raises:
+            SegsearchError: there is no index, or one of the paths is not in its library.
+        """
+        with self._opened() as (index, _):
+            return follow.forget(index, _absolute(paths))
+
+    def folders(self, paths: Paths = ()) -> tuple[Path, ...]:
+        """Return the absolute paths that `index` would look at.
+
+        Raises:
+            IndexNotFound: no path is given, and there is no index.
+        """
+        if given := _absolute(paths):
+            return given
+        with self._reading() as index:
+            return tuple(outermost(index.roots().values()))
 
     def segments(self, image: PIL.Image.Image | NDArray[np.uint8]) -> list[Region]:
         """Cut one picture into regions, as indexing does.
@@ -141,27 +218,18 @@ class Indexer:
         )
 
     def models(self) -> Models:
-        """Load the models of the profile, once.
+        """Load the models, once: of the profile given, of the index, or of the default one.
 
         Raises:
             ModelError: they cannot be built, or their weights cannot be had.
         """
-        if self._models is None:
-            from indexer.embedding import Embedder
-            from indexer.models import choose_device
-            from indexer.pipeline import Models
-            from indexer.segmentation.segmenter import Segmenter
-
-            device = choose_device(self._device_name)
-            self._models = Models(
-                Segmenter(self._profile.sam2, self._profile.masks, device),
-                Embedder(self._profile.clip, device),
-            )
-        return self._models
+        with contextlib.suppress(IndexNotFound), self._reading() as index:
+            self._loader.settle(index.recipe)
+        return self._loader.models()
 
     def close(self) -> None:
         """Let go of the models."""
-        self._models = None
+        self._loader.unload()
 
     def __enter__(self) -> Self:
         return self
@@ -174,82 +242,122 @@ class Indexer:
     ) -> None:
         self.close()
 
+    def _detections(self) -> Detections | None:
+        if self._boxes is None:
+            return None
+        from indexer.detections import load_detections
+
+        return load_detections(self._boxes)
+
     @contextlib.contextmanager
-    def _writing(self, paths: Sequence[Path], exclude: Sequence[str]) -> Iterator[Index]:
+    def _reading(self) -> Iterator[Index]:
+        with contextlib.closing(open_store(self._where, create_ok=False)) as store:
+            yield Index(store, self._where)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[tuple[Index, Store]]:
+        """Open an index that is there for writing."""
+        store = open_store(self._where, create_ok=False)
+        with contextlib.closing(store), opening.only_writer(self._where):
+            index = Index(store, self._where)
+            self._loader.settle(index.recipe)
+            yield index, store
+
+    @contextlib.contextmanager
+    def _writing(self, selection: Selection) -> Iterator[Index]:
         """Open the index for writing, making it if there is none and something to put into it."""
         try:
             store, recipe = open_store(self._where, create_ok=False), None
         except IndexNotFound:
-            recipe = self._first_recipe(paths, exclude)
+            recipe = self._first_recipe(selection)
             store = open_store(self._where, create_ok=True)
-        with contextlib.closing(store), _only_writer(self._where):
+        with contextlib.closing(store), opening.only_writer(self._where):
             if recipe is not None and store.recipe() is None:
                 store.create(recipe.to_plain(), recipe.dim)
-            yield Index(store, self._where)
+            index = Index(store, self._where)
+            self._loader.settle(index.recipe)
+            yield index
 
-    def _first_recipe(self, paths: Sequence[Path], exclude: Sequence[str]) -> Recipe:
+    def _first_recipe(self, selection: Selection) -> Recipe:
         """Return the recipe of an index to be made; nothing is made where nothing can be indexed.
 
         Raises:
             SegsearchError: there is no picture, or no model.
         """
-        if not any(next(library.scan(path, exclude), None) for path in paths):
-            names = ", ".join(str(path) for path in paths)
+        if not selection.paths:
+            raise IndexNotFound(
+                f"there is no index at {self._where}", "name the folders that are to be indexed"
+            )
+        if next(candidates(None, selection), None) is None:
+            names = ", ".join(str(path) for path in selection.paths)
             raise SegsearchError(
                 f"there is no picture in {names}",
                 f"pictures end in {' '.join(sorted(library.EXTENSIONS))}",
             )
-        return self._recipe()
+        return self._loader.recipe()
 
-    def _claim(self, index: Index, paths: Sequence[Path]) -> None:
-        """Give every path a root, and forget the failures that will be tried again."""
-        for path in paths:
-            base = library.root_folder(path)
-            if owner(base, index.roots()) is None:
-                index.add_root(base)
-            place = owner(path, index.roots())
-            assert place is not None  # noqa: S101 - it has just been added
-            index.forget_retryable(*place)
+    def _run(self, index: Index, selection: Selection, work: Work, *, prune: bool) -> Report:
+        self._loader.check_profile(index.recipe, self._where)
+        for path in selection.paths:
+            opening.claim(index, path)
+        found = survey(index, selection)
+        report = _begun(found)
+        if found.pending:
+            from indexer.pipeline import Run
 
-    def _check_profile(self, stored: Recipe) -> None:
-        """Refuse a profile that differs from the index's, as far as can be told without models."""
-        clip = self._profile.clip
-        given = {"model": self._profile.sam2.model, **self._profile.masks.deciding()}
-        known = {key: stored.segmentation.get(key) for key in given}
-        require_same("segmentation", known, given, self._where)
-        given = {"crop_margin": clip.crop_margin, "focus_weight": clip.focus_weight}
-        known = {key: stored.vector_space.get(key) for key in given}
-        require_same("CLIP", known, given, self._where)
+            models = functools.cache(lambda: self._loader.checked_models(index.recipe, self._where))
+            pending = (each for each in candidates(index, selection) if each.pending)
+            report = Run(index, models, work, report).take_all(pending)
+            if report.images:
+                index.optimise()
+        if report.complete and found.gone:
+            gone = follow.count_gone(index, selection.paths)
+            pruned = follow.prune(index, selection.paths) if prune and gone else 0
+            report = replace(report, gone=gone, pruned=pruned)
+        report = replace(report, seconds=time.monotonic() - work.started)
+        work.on_progress(report)
+        return report
 
-    def _checked_models(self, stored: Recipe) -> Models:
-        """Return the models, refusing those that the index was not built with."""
-        given = self._recipe()
-        require_same("CLIP", stored.vector_space, given.vector_space, self._where)
-        require_same("segmentation", stored.segmentation, given.segmentation, self._where)
-        return self.models()
+    def _rebuild(self, index: Index, store: Store, selection: Selection, work: Work) -> Report:
+        """Index everything anew into a draft, which replaces the index when it is complete."""
+        roots = index.roots()
+        for root in roots:
+            follow.refuse_missing(index, root)
+        everything = outermost([*roots.values(), *selection.paths])
+        recipe, place = self._loader.recipe(), draft_location(self._where)
+        with contextlib.closing(opening.draft(place, recipe)) as kept:
+            draft = Index(kept, place)
+            for root, path in roots.items():
+                draft.move_root(root, path)
+            report = self._run(draft, replace(selection, paths=tuple(everything)), work, prune=True)
+        if report.complete:
+            store.adopt(place)
+        return report
 
-    def _recipe(self) -> Recipe:
-        models = self.models()
-        provenance: dict[str, Any] = {
-            "profile": profile_data(self._profile),
-            "device": self._device_name,
-            "python": platform.python_version(),
-            **{name: version(name) for name in _PACKAGES},
-        }
-        return Recipe(models.embedder.vector_space(), models.segmenter.recipe(), provenance)
+
+def _begun(found: Survey) -> Report:
+    """Return the report of a run that has only looked."""
+    return Report(
+        files=found.files,
+        unchanged=found.unchanged,
+        known_failures=found.known_failures,
+        pending=found.pending,
+        peak_memory_bytes=peak_memory_bytes(),
+        complete=found.pending == 0,
+    )
 
 
-@contextlib.contextmanager
-def _only_writer(where: str) -> Iterator[None]:
-    """Keep a second index run out of an index folder; a server has no such lock."""
-    if is_server(where):
-        yield
-        return
-    with (Path(where).expanduser() / "writer.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(
-                f"another index run is writing to {where}", "wait for it, or stop it"
-            ) from None
-        yield
+def _absolute(paths: Paths) -> tuple[Path, ...]:
+    given = [paths] if isinstance(paths, str | Path) else paths
+    return tuple(outermost(Path(path).expanduser().resolve() for path in given))
+
+
+def _patterns(exclude: str | Sequence[str]) -> tuple[str, ...]:
+    return (exclude,) if isinstance(exclude, str) else tuple(exclude)
+
+
+def _or_roots(selection: Selection, index: Index) -> Selection:
+    """Return the selection; where it names no path, of all the index's folders."""
+    if selection.paths:
+        return selection
+    return replace(selection, paths=tuple(outermost(index.roots().values())))

@@ -1,4 +1,4 @@
-"""Where weights come from, what they are (fingerprints), and which device runs them.
+"""Where weights come from, what they are (fingerprints), what runs them and how precisely.
 
 Weights are named as the ecosystem names them and fetched through huggingface_hub, so its cache
 and its variables (`HF_HOME`, `HF_HUB_OFFLINE`, `HF_TOKEN`) are honoured; there is no cache of
@@ -13,9 +13,9 @@ import json
 import os
 import pickle
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from indexer.errors import ModelError, WeightsUnavailable
 from indexer.profiles import configs_dir
@@ -32,6 +32,8 @@ _SEEDED = "seeded:"
 #: scripting of upstream's transforms, belong to the whole process.
 BUILDING = threading.RLock()
 _READ_SIZE = 1 << 20
+#: HTTP status codes that may be gone a moment later.
+_BUSY = (408, 429, 500, 502, 503, 504)
 
 
 def choose_device(name: str) -> torch.device:
@@ -55,6 +57,48 @@ def choose_device(name: str) -> torch.device:
     if not there:
         raise ModelError(f"there is no {name} device here", "use --device cpu, or auto")
     return device
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """Turn `auto`, `float32`, `bfloat16` or `float16` into what models compute with on a device.
+
+    `auto` is bfloat16 on a CUDA device that has it and float16 on an older one. On a CPU it is
+    float32: on one with AVX-512 but neither AVX512_BF16 nor AMX, bfloat16 made the demo SAM 2's
+    automatic masks 1.2 to 2.4 times slower (a picture of 640×480 pixels: 8.2 to 12.2 s against
+    12.1 to 20.5 s) and ViT-B-32 four times (32 crops: 2.4 s against 10.3 s). AMX would speed up
+    the image encoder and CLIP, but hardly the mask decoder, which takes most of the time; and in
+    float32 vectors stay exact. The same goes for MPS, where it was not measured.
+
+    Raises:
+        ModelError: there is no such precision.
+    """
+    import torch
+
+    if name == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        with torch.cuda.device(device):
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float16
+    known = {
+        "float32": torch.float32,
+        "bfloat16": torch.bfloat16,
+        "float16": torch.float16,
+    }
+    if name not in known:
+        raise ModelError(f"unknown precision {name!r}", f"use auto, {', '.join(known)}")
+    return known[name]
+
+
+def autocast(
+    device: torch.device, precision: torch.dtype
+) -> contextlib.AbstractContextManager[Any]:
+    """Return the context in which models on a device compute with a precision."""
+    import torch
+
+    if precision == torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, precision)
 
 
 def seed_of(weights: str | None) -> int | None:
@@ -94,30 +138,84 @@ def find_file(name: str) -> Path | None:
     return None
 
 
-def fetch_from_hub(repo: str, filename: str) -> Path:
+def find_in_cache(repo: str, filenames: Sequence[str]) -> Path | None:
+    """Return the first of these files of a hub repository that is in the hub's cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for filename in filenames:
+        path = try_to_load_from_cache(repo, filename)
+        if isinstance(path, str):
+            return Path(path)
+    return None
+
+
+def fetch_from_hub(what: str, repo: str, filenames: Sequence[str]) -> Path:
     """Return the local path of a hub file, downloading it if it is not in the cache.
 
+    What is in the cache is taken without asking the hub whether there is something newer: an
+    index must find the weights that it was built with, and a search must not wait for a network.
+    Removing the repository from the cache (`hf cache rm`) brings the newest at the next fetch.
+
+    Args:
+        what: names the weights in the error.
+        repo: such as `facebook/sam2.1-hiera-tiny`.
+        filenames: the first that exists is meant.
+
     Raises:
-        WeightsUnavailable: it is neither in the cache nor to be had.
+        WeightsUnavailable: none is in the cache or to be had.
     """
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(repo, filename))
-    except (OSError, ValueError) as error:
-        # huggingface_hub's own errors derive from these two
-        raise weights_unavailable(f"{repo}/{filename}", error) from error
+        cached = find_in_cache(repo, filenames)
+        if cached is not None:
+            return cached
+        return Path(hf_hub_download(repo, _first_on_hub(repo, filenames)))
+    except Exception as error:  # among them those of its HTTP client, another in every version
+        file = f"{repo}/{filenames[0]}"
+        named = file if what == repo else f"{what} ({file})"
+        raise weights_unavailable(named, error) from error
+
+
+def quiet_downloads() -> None:
+    """Show no progress of downloads from the hub, for the rest of the process."""
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
+
+    disable_progress_bars()
+
+
+def _first_on_hub(repo: str, filenames: Sequence[str]) -> str:
+    """Return the first of the files that the hub has.
+
+    `hf_hub_download` asks an unreachable hub for half a minute; this asks once, for as long as
+    `HF_HUB_ETAG_TIMEOUT` says (10 s).
+    """
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+    for filename in filenames:
+        try:
+            get_hf_file_metadata(hf_hub_url(repo, filename), timeout=constants.HF_HUB_ETAG_TIMEOUT)
+        except EntryNotFoundError:
+            continue
+        except HfHubHTTPError as error:
+            if error.response.status_code not in _BUSY:
+                raise
+        # a busy hub is for the download, which tries again
+        return filename
+    return filenames[0]
 
 
 def weights_unavailable(what: str, error: Exception) -> WeightsUnavailable:
     """Return the error that names the weights, what was tried, and the three ways on."""
     from huggingface_hub import constants
 
-    offline = "offline (HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else "the hub"
+    offline = "offline (HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else constants.ENDPOINT
     return WeightsUnavailable(
-        f"the weights {what} are not in the local cache, and {offline} gave: {reason_of(error)}",
-        "go online once, or give the path of a weights file in the profile, "
-        "or try --profile demo, which needs no download",
+        f"the weights {what} are not in the cache {constants.HF_HUB_CACHE}, "
+        f"and {offline} gave: {' '.join(str(error).split()) or type(error).__name__}",
+        "go online once and run: segsearch models fetch PROFILE; or give the path of a weights "
+        "file in the profile; or try --profile demo, which needs no download",
     )
 
 

@@ -1,307 +1,265 @@
-"""The flow of an index run: scan → decode → segment → embed → write.
+"""The flow of an index run: read and decode → segment → embed → write, which overlap.
 
-Crops of several pictures wait until they fill a batch for CLIP; each picture is then written
-with all its segments, the image record last. Whatever is interrupted is done again by the next
-run; whatever is finished is skipped by it.
+Files are read and decoded by a few threads; SAM 2, CLIP and the writing have a thread each, with
+short queues between them, so that memory does not depend on the library's size. Everything stays
+in the order of the scan. Whatever is interrupted is done again by the next run; whatever is
+finished is skipped by it.
 """
 
 from __future__ import annotations
 
-import itertools
+import contextlib
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import PIL.Image
 
 from indexer import library, records
-from indexer.crops import BATCH_SIZE, Crop
-from indexer.errors import PictureError
+from indexer.candidates import Candidate
+from indexer.detections import Detection
+from indexer.errors import OutOfDeviceMemory, PictureError, Stopped
 from indexer.index import Index
-from indexer.records import Failure, File, Image, Picture, Region, Segment, Vector
-from indexer.roots import owner
+from indexer.records import Failure, Picture, Region, Vector
+from indexer.report import Report, peak_memory_bytes
 from indexer.segmentation import masks
+from indexer.stages import Clock, background, ordered
+from indexer.work import Models, Work
+from indexer.writing import Embedded, Failed, Known, Ready, Writer
 
 if TYPE_CHECKING:  # these import torch, which a run with nothing new never needs
-    from indexer.embedding import Embedder
-    from indexer.segmentation.segmenter import Segmenter
+    from indexer.crops import Crop
 
-#: Files whose records are looked up at once.
-_LOOKUP = 256
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a run has done so far.
-
-    Attributes:
-        files: files looked at.
-        unchanged: of those, skipped because nothing about them changed.
-        images: pictures indexed.
-        segments: segments of those.
-        copies: files whose picture was indexed already.
-        failed: files that could not be indexed in this run.
-        known_failures: unchanged files that had failed before and were not tried again.
-        seconds: since the run began.
-        complete: whether everything there was to look at was looked at.
-        current: the file at hand, or None.
-    """
-
-    files: int = 0
-    unchanged: int = 0
-    images: int = 0
-    segments: int = 0
-    copies: int = 0
-    failed: int = 0
-    known_failures: int = 0
-    seconds: float = 0.0
-    complete: bool = False
-    current: Path | None = None
+#: Pictures that wait between two stages, beyond those that a batch of CLIP is made of.
+_DEPTH = 2
 
 
-@dataclass(frozen=True)
-class Models:
-    """The two models of a run."""
-
-    segmenter: Segmenter
-    embedder: Embedder
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A file to look at, with the record it had.
-
-    Attributes:
-        root: id of its library root.
-        path: storable text, relative to the root.
-        found: where it is, or why it could not be looked at.
-        known: its record of an earlier run, or None.
-    """
-
-    root: str
-    path: str
-    found: library.Found | library.Problem
-    known: File | None
+@dataclass(frozen=True, eq=False)
+class _Decoded:
+    candidate: Candidate
+    image_id: str
+    decoded: library.Decoded
 
 
-@dataclass
-class _Waiting:
-    """A segmented picture whose crops wait for their batch."""
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    candidate: Candidate
+    decoded: library.Decoded
+    regions: list[Region]
 
+
+@dataclass(frozen=True, eq=False)
+class _Cropped:  # holds no pixels of the picture: many of these wait for their batch
+    candidate: Candidate
     picture: Picture
     regions: list[Region]
     crops: list[Crop]  # of the regions, then of the whole picture
-    files: list[File] = field(default_factory=list)
 
 
-def candidates(index: Index, paths: Sequence[Path], exclude: Sequence[str]) -> Iterator[Candidate]:
-    """Scan the paths and look up what is known of every file, a batch at a time.
-
-    Args:
-        index: where the records are; every path lies in one of its roots.
-        paths: absolute files and folders, none inside another.
-        exclude: see `indexer.library.scan`.
-    """
-    roots = index.roots()
-    for path in paths:
-        base = library.root_folder(path)
-        found = iter(library.scan(path, exclude))
-        while batch := list(itertools.islice(found, _LOOKUP)):
-            placed = [(owner(base / library.original(item.path), roots), item) for item in batch]
-            wanted: dict[str, list[str]] = {}
-            for place, _ in placed:
-                assert place is not None  # noqa: S101 - the caller added the roots
-                wanted.setdefault(place[0], []).append(place[1])
-            known = {root: index.files(root, names) for root, names in wanted.items()}
-            for place, item in placed:
-                assert place is not None  # noqa: S101
-                yield Candidate(*place, item, known[place[0]].get(place[1]))
+_Read = Failed | Known | _Decoded
+_Segmented = Failed | Known | _Cut
+_Waiting = Failed | Known | _Cropped
 
 
 class Run:
     """One index run."""
 
     def __init__(
-        self,
-        index: Index,
-        models: Callable[[], Models],
-        on_progress: Callable[[Report], None],
+        self, index: Index, models: Callable[[], Models], work: Work, found: Report
     ) -> None:
         """Prepare a run.
 
         Args:
             index: where to write.
-            models: called when the first new picture needs them.
-            on_progress: called after every file.
+            models: called in a thread of the run when the first new picture needs them, often.
+            work: how.
+            found: what the survey has found.
         """
         self._index = index
         self._models = models
-        self._on_progress = on_progress
-        self._started = time.monotonic()
-        self._waiting: dict[str, _Waiting] = {}
-        self._report = Report()
+        self._work = work
+        self._report = found
+        self._clock = Clock()
+        self._telling = threading.Lock()
+        self._computing = threading.Lock()
+        self._current: Path | None = None
+        self._writer = Writer(index)
+        self._begun = 0
+        self._cut_short = False
 
-    def take_all(
-        self, files: Iterable[Candidate], limit: int | None, stopped: Callable[[], bool]
-    ) -> Report:
-        """Index the files, at most `limit` new pictures, until `stopped` says so."""
-        complete = True
-        for candidate in files:
-            if stopped() or (limit is not None and self._pictures() >= limit):
-                complete = False
-                break
-            self._take(candidate)
-            self._count(files=1)
-            self._on_progress(self._now())
-        self._write_waiting()
+    def take_all(self, pending: Iterable[Candidate]) -> Report:
+        """Index these files, and return what has been done."""
+        self._flow(iter(pending))
+        while not self._cut_short and (again := self._writer.take_again()):
+            self._flow(iter(again))
         self._index.flush()
-        self._report = replace(self._report, complete=complete, current=None)
-        self._on_progress(self._now())
+        self._report = replace(self._report, complete=not self._cut_short)
+        self._tell()
         return self._now()
 
-    def _take(self, candidate: Candidate) -> None:
-        found, known = candidate.found, candidate.known
+    def _flow(self, files: Iterator[Candidate]) -> None:
+        read = background(self._read(files), _DEPTH)
+        segmented = background(self._segmented(read), _DEPTH)
+        with contextlib.closing(background(self._embedded(segmented), _DEPTH)) as ready:
+            for item in ready:
+                with self._clock.timed("write"):
+                    counts = self._writer.write(item)
+                self._count(**counts, pending=-min(1, self._report.pending))
+                self._tell()
+
+    def _read(self, files: Iterator[Candidate]) -> Generator[_Read, None, None]:
+        wanted = self._until_stopped(files)
+        yield from ordered(wanted, self._read_one, self._work.workers, self._work.workers + _DEPTH)
+
+    def _until_stopped(self, files: Iterator[Candidate]) -> Iterator[Candidate]:
+        for candidate in files:
+            if self._stopped():
+                self._cut_short = True
+                return
+            yield candidate
+
+    def _read_one(self, candidate: Candidate) -> _Read:
+        found = candidate.found
         if isinstance(found, library.Problem):
-            self._fail(candidate, Failure(found.reason, found.message, retryable=True))
-            return
-        self._report = replace(self._report, current=found.location)
-        if known is not None and (known.size, known.mtime_ns) == (found.size, found.mtime_ns):
-            if known.failure is None:
-                self._count(unchanged=1)
-                return
-            if not known.failure.retryable:
-                self._count(known_failures=1)
-                return
+            return Failed(candidate, Failure(found.reason, found.message, retryable=True))
         try:
-            self._index_file(candidate, library.read(found.location))
+            with self._clock.timed("read"):
+                content = library.read(found.location)
+            image_id = records.image_id(content.sha256)
+            if not candidate.redo and self._is_indexed(image_id):
+                return Known(candidate, image_id)
+            with self._clock.timed("decode"):
+                return _Decoded(candidate, image_id, library.decode(content))
         except PictureError as error:
-            self._fail(candidate, Failure(error.reason, error.message, error.retryable))
+            return Failed(candidate, Failure(error.reason, error.message, error.retryable))
 
-    def _index_file(self, candidate: Candidate, content: library.Content) -> None:
-        """Take in the bytes of one file.
+    def _segmented(self, items: Generator[_Read, None, None]) -> Generator[_Segmented, None, None]:
+        with contextlib.closing(items):
+            for item in items:
+                if not isinstance(item, _Decoded):
+                    yield item
+                elif self._is_done_or_under_way(item):
+                    yield Known(item.candidate, item.image_id)
+                elif self._stopped() or self._begun == self._work.limit:
+                    self._cut_short = True
+                    return
+                else:
+                    self._begun += 1
+                    self._writer.under_way.add(item.image_id)
+                    try:
+                        yield self._segment(item)
+                    except Stopped:
+                        self._cut_short = True
+                        return
 
-        Raises:
-            PictureError: they are no picture that can be used.
-        """
-        image_id = records.image_id(content.sha256)
-        file = _file(candidate, image_id=image_id)
-        if image_id in self._waiting:
-            self._waiting[image_id].files.append(file)
-            self._count(copies=1)
-        elif present := self._index.images([image_id]):
-            self._index.add_path(present[0], library.full_path(file.root, file.path))
-            self._count(copies=1)
-            self._finish(candidate.known, file)
-            return
-        else:
-            decoded = library.decode(content)
-            self._waiting[image_id] = self._segment(decoded)
-            self._waiting[image_id].files.append(file)
-        if candidate.known is not None:
-            self._detach(candidate.known, image_id)
-        if sum(len(waiting.crops) for waiting in self._waiting.values()) >= BATCH_SIZE:
-            self._write_waiting()
+    def _is_done_or_under_way(self, item: _Decoded) -> bool:
+        if item.image_id in self._writer.under_way:
+            return True
+        return not item.candidate.redo and self._is_indexed(item.image_id)
 
-    def _segment(self, decoded: library.Decoded) -> _Waiting:
+    def _segment(self, item: _Decoded) -> _Cut | Failed:
         models = self._models()
-        regions = models.segmenter.automatic(decoded.pixels)
-        image = PIL.Image.fromarray(decoded.pixels)
-        crops = [
-            models.embedder.crop_segment(image, masks.decode(region.rle), region.box)
-            for region in regions
-        ]
-        crops.append(models.embedder.crop_picture(image))
-        return _Waiting(decoded.picture, regions, crops)
+        self._current = _location(item.candidate)
+        self._tell()
+        found: Sequence[Detection] = ()
+        if self._work.detections is not None:
+            found = self._work.detections.of(item.candidate.path)
+        try:
+            with self._turn(models), self._clock.timed("segment"):
+                regions = models.segmenter.automatic(
+                    item.decoded.pixels, found, grid=self._work.grid, stopped=self._stopped
+                )
+        except OutOfDeviceMemory as error:
+            return _too_large(item.candidate, error)
+        return _Cut(item.candidate, item.decoded, regions)
 
-    def _write_waiting(self) -> None:
-        """Embed the crops of all waiting pictures together and write the pictures."""
-        if not self._waiting:
+    def _embedded(self, items: Generator[_Segmented, None, None]) -> Generator[Ready, None, None]:
+        """Embed the crops of as many pictures together as fill a batch, everything in order."""
+        waiting: list[_Waiting] = []
+        crops = 0
+        with contextlib.closing(items):
+            for item in items:
+                if not isinstance(item, _Cut):
+                    waiting.append(item)
+                else:
+                    cropped = self._crop(item)
+                    waiting.append(cropped)
+                    crops += len(cropped.crops)
+                if crops == 0 or crops >= self._models().batch_size:
+                    yield from self._embed(waiting)
+                    waiting, crops = [], 0
+            yield from self._embed(waiting)
+
+    def _crop(self, item: _Cut) -> _Cropped:
+        embedder = self._models().embedder
+        with self._clock.timed("crop"):
+            picture = PIL.Image.fromarray(item.decoded.pixels)
+            crops = [
+                embedder.crop_segment(picture, masks.decode(region.rle), region.box)
+                for region in item.regions
+            ]
+            crops.append(embedder.crop_picture(picture))
+        return _Cropped(item.candidate, item.decoded.picture, item.regions, crops)
+
+    def _embed(self, waiting: list[_Waiting]) -> Iterator[Ready]:
+        crops = [c for item in waiting if isinstance(item, _Cropped) for c in item.crops]
+        if not crops:
+            yield from (item for item in waiting if not isinstance(item, _Cropped))
             return
-        waiting, self._waiting = self._waiting, {}
-        crops = [crop for picture in waiting.values() for crop in picture.crops]
-        vectors = self._models().embedder.vectors(crops)
+        models = self._models()
+        vectors: Vector | OutOfDeviceMemory
+        try:
+            with self._turn(models), self._clock.timed("embed"):
+                vectors = models.embedder.vectors(crops)
+        except OutOfDeviceMemory as error:
+            vectors = error
         start = 0
-        for picture in waiting.values():
-            stop = start + len(picture.crops)
-            image, segments = _records(
-                picture, vectors[start:stop], self._index.recipe.segmentation_id
-            )
-            self._index.write_image(image, segments)
-            for file in picture.files:
-                self._index.write_file(file)
-            self._count(images=1, segments=len(segments))
-            start = stop
+        for item in waiting:
+            if not isinstance(item, _Cropped):
+                yield item
+            elif isinstance(vectors, OutOfDeviceMemory):
+                yield _too_large(item.candidate, vectors)
+            else:
+                stop = start + len(item.crops)
+                yield Embedded(item.candidate, item.picture, item.regions, vectors[start:stop])
+                start = stop
 
-    def _fail(self, candidate: Candidate, failure: Failure) -> None:
-        """Record a failure; a picture that merely cannot be read today stays indexed."""
-        known = candidate.known
-        if known is None or known.image_id is None or not failure.retryable:
-            self._finish(known, _file(candidate, failure=failure))
-        self._count(failed=1)
+    def _is_indexed(self, image_id: str) -> bool:
+        with self._clock.timed("look up"):
+            return bool(self._index.images([image_id]))
 
-    def _finish(self, known: File | None, file: File) -> None:
-        """Write a file's record, after its old picture has let go of it."""
-        if known is not None:
-            self._detach(known, file.image_id)
-        self._index.write_file(file)
+    def _turn(self, models: Models) -> contextlib.AbstractContextManager[object]:
+        return contextlib.nullcontext() if models.concurrent else self._computing
 
-    def _detach(self, known: File, image_id: str | None) -> None:
-        if known.image_id is not None and known.image_id != image_id:
-            self._index.remove_path(known.image_id, library.full_path(known.root, known.path))
+    def _stopped(self) -> bool:
+        """Ask whether to stop; asked all the time, it also keeps the progress going."""
+        self._tell()
+        return self._work.stopped()
 
-    def _pictures(self) -> int:
-        return self._report.images + len(self._waiting)
+    def _tell(self) -> None:
+        with self._telling:
+            self._work.on_progress(self._now())
 
     def _count(self, **more: int) -> None:
         now = {name: getattr(self._report, name) + count for name, count in more.items()}
         self._report = replace(self._report, **now)
 
     def _now(self) -> Report:
-        return replace(self._report, seconds=time.monotonic() - self._started)
-
-
-def _file(
-    candidate: Candidate, *, image_id: str | None = None, failure: Failure | None = None
-) -> File:
-    found = candidate.found
-    size, mtime_ns = (found.size, found.mtime_ns) if isinstance(found, library.Found) else (0, 0)
-    return File(candidate.root, candidate.path, size, mtime_ns, image_id, failure)
-
-
-def _records(
-    waiting: _Waiting, vectors: Vector, segmentation_id: str
-) -> tuple[Image, list[Segment]]:
-    """Make the records of a picture from its regions and their vectors, the picture's last."""
-    picture = waiting.picture
-    image_id = records.image_id(picture.sha256)
-    paths = tuple(dict.fromkeys(library.full_path(f.root, f.path) for f in waiting.files))
-    ids = [
-        records.segment_id(image_id, segmentation_id, ordinal)
-        for ordinal in range(len(waiting.regions))
-    ]
-    segments = [
-        Segment(
-            id=ids[ordinal],
-            image_id=image_id,
-            region=region,
-            parent_id=None if region.parent is None else ids[region.parent],
-            paths=paths,
-            taken_at=picture.taken_at,
-            gps=picture.gps,
-            vector=np.ascontiguousarray(vectors[ordinal]),
+        return replace(
+            self._report,
+            seconds=time.monotonic() - self._work.started,
+            stages=self._clock.seconds(),
+            peak_memory_bytes=peak_memory_bytes(),
+            current=self._current,
         )
-        for ordinal, region in enumerate(waiting.regions)
-    ]
-    image = Image(
-        id=image_id,
-        picture=picture,
-        paths=paths,
-        n_segments=len(segments),
-        indexed_at=datetime.now(UTC),
-        vector=np.ascontiguousarray(vectors[-1]),
-    )
-    return image, segments
+
+
+def _location(candidate: Candidate) -> Path | None:
+    return candidate.found.location if isinstance(candidate.found, library.Found) else None
+
+
+def _too_large(candidate: Candidate, error: OutOfDeviceMemory) -> Failed:
+    return Failed(candidate, Failure("out_of_memory", error.message, retryable=True))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from indexer.errors import SegsearchError
 
 if TYPE_CHECKING:
+    import numpy as np
     import PIL.Image
+    from numpy.typing import NDArray
 
 _CHANNELS = 3
 
@@ -21,6 +20,8 @@ def as_pixels(image: PIL.Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
     Raises:
         SegsearchError: it is not RGB with 8 bits a channel.
     """
+    import numpy as np
+
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8 or pixels.ndim != _CHANNELS or pixels.shape[2] != _CHANNELS:
         raise SegsearchError(

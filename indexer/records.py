@@ -10,15 +10,17 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # a run with nothing new has no vectors
+    import numpy as np
+    from numpy.typing import NDArray
 
 #: Namespace of all ids that segsearch derives: UUIDv5 of the URL namespace and "segsearch".
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "segsearch")
 
 Box = tuple[int, int, int, int]
-Vector = NDArray[np.float32]
+Vector: TypeAlias = "NDArray[np.float32]"
 
 #: Largest latitude and longitude, degrees.
 _MAX_LATITUDE, _MAX_LONGITUDE = 90, 180
@@ -78,6 +80,8 @@ class Region:
         parent: position, in the same list of regions, of the smallest region that contains
             this one; None at the top.
         depth: number of regions around this one: 0 at the top.
+        label: what a detector calls it; None without a detector, or if it gives no name.
+        label_score: how sure the detector is, 0 to 1, or None.
     """
 
     rle: Rle
@@ -88,6 +92,8 @@ class Region:
     point: tuple[float, float] | None = None
     parent: int | None = None
     depth: int = 0
+    label: str | None = None
+    label_score: float | None = None
 
     def __post_init__(self) -> None:
         height, width = self.rle.size
@@ -97,6 +103,8 @@ class Region:
             raise ValueError(f"area {self.area_px} does not fit into box {self.box}")
         if self.parent is not None and self.depth == 0:
             raise ValueError("a region with a parent cannot be at the top")
+        if self.label_score is not None and not 0 <= self.label_score <= 1:
+            raise ValueError(f"a label's score lies between 0 and 1, not at {self.label_score}")
 
     @property
     def area_fraction(self) -> float:
@@ -218,6 +226,8 @@ class File:
         mtime_ns: modification time, nanoseconds since the epoch.
         image_id: the image that its bytes are, or None if they are none.
         failure: why there is no image, or None.
+        detections: digest of the detections that its image was indexed with, see
+            `indexer.detections.Detections.digest`; None without any.
     """
 
     root: str
@@ -226,6 +236,7 @@ class File:
     mtime_ns: int
     image_id: str | None = None
     failure: Failure | None = None
+    detections: str | None = None
 
     def __post_init__(self) -> None:
         if (self.image_id is None) == (self.failure is None):
@@ -246,5 +257,8 @@ def check_box(box: Box, width: int, height: int) -> None:
 
 def check_unit(vector: Vector | None) -> None:
     """Raise `ValueError` unless the vector is absent or has length 1."""
-    if vector is not None and not abs(float(np.linalg.norm(vector)) - 1.0) <= _NORM_TOLERANCE:
-        raise ValueError(f"a vector has norm {float(np.linalg.norm(vector)):.4f}, not 1")
+    if vector is None:
+        return
+    norm = float(vector @ vector) ** 0.5
+    if not abs(norm - 1.0) <= _NORM_TOLERANCE:
+        raise ValueError(f"a vector has norm {norm:.4f}, not 1")

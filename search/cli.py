@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from indexer import cli as indexer_cli
-from indexer import console, malloc
+from indexer import console, malloc, models_cli
 from indexer.console import DeviceOption, Format, FormatOption, IndexOption
 from indexer.errors import PictureError, QueryError
+from indexer.progress import Progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,6 +101,13 @@ SinceOption = Annotated[
 UntilOption = Annotated[
     datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day the picture was taken.")
 ]
+LabelOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Only what a detector called this; repeatable."),
+]
+MinLabelScoreOption = Annotated[
+    float | None, typer.Option(min=0, max=1, help="How sure the detector was at least.")
+]
 
 search = typer.Typer(
     help="Find objects in an index.",
@@ -124,6 +132,8 @@ def text(
     max_area: MaxAreaOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    label: LabelOption = None,
+    min_label_score: MinLabelScoreOption = None,
     output: FormatOption = Format.table,
     save: SaveOption = None,
     device: DeviceOption = "auto",
@@ -136,10 +146,11 @@ def text(
       search text "red mug" --index ./idx -k 5 --format json
       search text "kitchen" --index ./idx --by image
       search text "red mug" --index ./idx --min-area 0.01 --save ./out
+      search text "red" --index ./idx --label mug --min-label-score 0.5
     """
     from search.engine import Searcher
 
-    filters = _filters(path, min_area, max_area, since, until)
+    filters = _filters(path, (min_area, max_area), (since, until), (label, min_label_score), by)
     with Searcher(index_, device) as searcher:
         hits = searcher.text(words, limit=limit, offset=offset, filters=filters, by=by)
     _show(hits, output, save, words, by)
@@ -161,6 +172,8 @@ def image(
     max_area: MaxAreaOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    label: LabelOption = None,
+    min_label_score: MinLabelScoreOption = None,
     output: FormatOption = Format.table,
     save: SaveOption = None,
     device: DeviceOption = "auto",
@@ -177,7 +190,7 @@ def image(
     from search.engine import Searcher
 
     prompt = _prompt(box, point or [], not_point or [])
-    filters = _filters(path, min_area, max_area, since, until)
+    filters = _filters(path, (min_area, max_area), (since, until), (label, min_label_score), by)
     pixels = _read(picture)
     with Searcher(index_, device) as searcher:
         hits = searcher.image(pixels, prompt, limit=limit, offset=offset, filters=filters, by=by)
@@ -200,6 +213,8 @@ def segment(
     max_area: MaxAreaOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    label: LabelOption = None,
+    min_label_score: MinLabelScoreOption = None,
     output: FormatOption = Format.table,
     save: SaveOption = None,
 ) -> None:
@@ -212,7 +227,9 @@ def segment(
     """
     from search.engine import Searcher
 
-    filters = _filters(path, min_area, max_area, since, until)
+    filters = _filters(
+        path, (min_area, max_area), (since, until), (label, min_label_score), "segment"
+    )
     with Searcher(index_) as searcher:
         hits = searcher.segment(
             *segment_ids,
@@ -246,7 +263,7 @@ def demo(
         console.write(f"\nMost like {title}:")
         _write_hits(hits, Format.table, "segment")
 
-    sheets = run_demo(folder, photos, indexer_cli.Progress(quiet=False), show)
+    sheets = run_demo(folder, photos, Progress(quiet=False), show)
     console.write("")
     for sheet in sheets:
         console.write(f"open {sheet}")
@@ -258,20 +275,20 @@ def demo(
 
 def _filters(
     path: str | None,
-    min_area: float | None,
-    max_area: float | None,
-    since: datetime | None,
-    until: datetime | None,
+    areas: tuple[float | None, float | None],
+    days: tuple[datetime | None, datetime | None],
+    labels: tuple[list[str] | None, float | None],
+    by: By,
 ) -> Filters:
+    """Return the filters; areas and days are the least and the most, labels names and score."""
     from search.filters import Filters
 
-    return Filters(
-        path,
-        min_area,
-        max_area,
-        None if since is None else since.date(),
-        None if until is None else until.date(),
-    )
+    first, last = (None if day is None else day.date() for day in days)
+    names, score = labels
+    filters = Filters(path, *areas, first, last, names or None, score)
+    if by == "image":
+        filters.check_for_images()  # before any model is loaded
+    return filters
 
 
 def _prompt(box: str | None, points: list[str], not_points: list[str]) -> Prompt | None:
@@ -325,6 +342,8 @@ def segsearch() -> typer.Typer:
     )
     app.command()(indexer_cli.index)
     app.command()(indexer_cli.status)
+    app.command()(indexer_cli.forget)
+    app.add_typer(models_cli.models, name="models")
     app.command()(demo)
     app.add_typer(search, name="search")
     return app

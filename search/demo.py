@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from indexer.pipeline import Report
     from indexer.records import Box
+    from indexer.report import Report
     from search.hits import Hit
 
 #: Pictures drawn where none are given: enough that most of what one asks for is there.

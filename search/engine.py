@@ -183,8 +183,7 @@ class Searcher:
         where = self._narrowed(filters)
         if by == "segment":
             return self._hits(self._index.search(vector, where, limit, offset))
-        if filters.min_area is not None or filters.max_area is not None:
-            raise QueryError("whole pictures have no area to filter by", "leave the area out")
+        filters.check_for_images()
         return self._hits(self._index.search_images(vector, where, limit, offset))
 
     def cut(self, image: PIL.Image.Image | NDArray[np.uint8], prompt: Prompt) -> Region:

@@ -60,6 +60,8 @@ class Hit:
                 "point": region.point,
                 "parent_id": self.segment.parent_id,
                 "depth": region.depth,
+                "label": region.label,
+                "label_score": region.label_score,
                 "rle": {"size": list(region.rle.size), "counts": region.rle.counts},
             }
         return plain

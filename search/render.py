@@ -184,7 +184,11 @@ def _facts(hit: Hit) -> str:
     if hit.segment is None:
         return f"{hit.image.n_segments} segments"
     region = hit.segment.region
-    return f"{region.area_fraction:.1%} of the picture, box {','.join(map(str, region.box))}"
+    place = f"{region.area_fraction:.1%} of the picture, box {','.join(map(str, region.box))}"
+    if region.label is None:
+        return place
+    sure = "" if region.label_score is None else f" {region.label_score:.2f}"
+    return f"{_safe(region.label)}{sure}, {place}"
 
 
 def _count(number: int) -> str:

@@ -7,14 +7,15 @@ import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, BinaryIO
 
 from indexer.errors import PictureError
 from indexer.library import formats
 from indexer.records import Picture
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 #: Default for the largest file that is read, bytes.
 MAX_BYTES = 512 * 2**20
@@ -87,7 +88,9 @@ def decode(content: Content, max_pixels: int = MAX_PIXELS) -> Decoded:
     Raises:
         PictureError: `corrupt`, `needs_extra` (retryable), `too_large` or `unsupported_format`.
     """
-    # Pillow is imported here, so that commands that decode nothing start without it.
+    # Imported here, so that commands that decode nothing start without them.
+    import numpy as np
+
     from indexer.library import colour, metadata, pillow
 
     name = formats.sniff(content.data)

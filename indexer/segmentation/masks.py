@@ -42,12 +42,12 @@ def tight_box(rle: Rle) -> Box:
 
 def iou(rles: Sequence[Rle]) -> NDArray[np.float64]:
     """Return the (n, n) intersections over unions of every pair of masks."""
-    return _overlap(rles, crowd=False)
+    return _overlap(rles, rles, crowd=False)
 
 
 def share_inside(rles: Sequence[Rle]) -> NDArray[np.float64]:
     """Return (n, n): entry [i, j] is the share of mask i's pixels that lie in mask j."""
-    return _overlap(rles, crowd=True)
+    return _overlap(rles, rles, crowd=True)
 
 
 def merge_identical(regions: Sequence[Region], iou_thresh: float) -> list[Region]:
@@ -70,6 +70,17 @@ def merge_identical(regions: Sequence[Region], iou_thresh: float) -> list[Region
     return [regions[i] for i in sorted(kept)]
 
 
+def without_identical(
+    regions: Sequence[Region], others: Sequence[Region], iou_thresh: float
+) -> list[Region]:
+    """Return the regions whose masks' IoU with all the others' is below `iou_thresh`."""
+    if not regions or not others:
+        return list(regions)
+    overlap = _overlap([r.rle for r in regions], [r.rle for r in others], crowd=False)
+    alike = overlap.max(axis=1) >= iou_thresh
+    return [region for region, goes in zip(regions, alike, strict=True) if not goes]
+
+
 def nest(regions: Sequence[Region], containment_thresh: float) -> list[Region]:
     """Order the regions by falling area and give each its parent and its depth.
 
@@ -90,12 +101,12 @@ def nest(regions: Sequence[Region], containment_thresh: float) -> list[Region]:
     return nested
 
 
-def _overlap(rles: Sequence[Rle], *, crowd: bool) -> NDArray[np.float64]:
-    """Return pycocotools' pairwise overlap; with `crowd` it divides by the first mask's area."""
+def _overlap(rles: Sequence[Rle], others: Sequence[Rle], *, crowd: bool) -> NDArray[np.float64]:
+    """Return pycocotools' overlaps, (n, m); with `crowd` it divides by the first mask's area."""
     if not rles:
-        return np.zeros((0, 0))
-    packed = [_packed(rle) for rle in rles]
-    return np.asarray(coco.iou(packed, packed, [int(crowd)] * len(packed)), dtype=np.float64)
+        return np.zeros((0, len(others)))
+    first, second = [_packed(rle) for rle in rles], [_packed(rle) for rle in others]
+    return np.asarray(coco.iou(first, second, [int(crowd)] * len(second)), dtype=np.float64)
 
 
 def _packed(rle: Rle) -> dict[str, object]:

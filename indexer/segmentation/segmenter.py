@@ -1,19 +1,21 @@
-"""One SAM 2, two ways to ask it: for everything in a picture, or for what a prompt points at."""
+"""Three ways to ask SAM 2: for everything in a picture, for boxes, for what a prompt points at."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from indexer.errors import QueryError
+from indexer.detections import XYXY, Detection
+from indexer.errors import QueryError, Stopped
 from indexer.profiles import MaskSettings, Sam2Profile
 from indexer.records import Box, Region, check_box
 from indexer.segmentation import masks
-from indexer.segmentation.sam2_model import Embedded, Pixels, RawMask, Sam2Model
+from indexer.segmentation.sam2_model import Embedded, Pixels, RawMask, Sam2Model, never
 
 XY = tuple[float, float]
 
@@ -90,14 +92,26 @@ class Segmenter:
         model: the loaded SAM 2.
     """
 
-    def __init__(self, profile: Sam2Profile, settings: MaskSettings, device: torch.device) -> None:
+    def __init__(
+        self,
+        profile: Sam2Profile,
+        settings: MaskSettings,
+        device: torch.device,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
         """Load the model.
+
+        Args:
+            profile: which one.
+            settings: of automatic masks.
+            device: where it runs.
+            precision: what it calculates in.
 
         Raises:
             ModelError: the configuration or the weights cannot be used.
             WeightsUnavailable: the weights are not to be had.
         """
-        self.model = Sam2Model(profile, device)
+        self.model = Sam2Model(profile, device, precision)
         self._settings = settings
 
     def recipe(self) -> Mapping[str, object]:
@@ -110,20 +124,38 @@ class Segmenter:
             **self._settings.deciding(),
         }
 
-    def automatic(self, pixels: Pixels) -> list[Region]:
-        """Cut a uint8 RGB picture of shape (H, W, 3) into regions.
+    def automatic(
+        self,
+        pixels: Pixels,
+        detections: Sequence[Detection] = (),
+        *,
+        grid: bool = True,
+        stopped: Callable[[], bool] = never,
+    ) -> list[Region]:
+        """Cut a picture into regions: those of a grid of points, and those of a detector's boxes.
+
+        Every box gives one region, whatever its size, unless it has no pixels inside the picture
+        or SAM 2 finds nothing there. A region of the grid that is near-identical to one of a box
+        gives way to it, if the settings merge at all.
+
+        Args:
+            pixels: uint8 RGB, shape (H, W, 3).
+            detections: what a detector found in the picture.
+            grid: whether to look for everything else, too.
+            stopped: asked again and again; True gives up.
 
         Returns:
             The regions by falling area, nested: parents before their parts. May be empty.
+
+        Raises:
+            Stopped: `stopped` said so.
         """
-        regions = [
-            region
-            for raw in self.model.automatic(pixels, self._settings)
-            if (region := self._accept(raw)) is not None
-        ]
-        if self._settings.merge_iou_thresh is not None:
-            regions = masks.merge_identical(regions, self._settings.merge_iou_thresh)
-        return masks.nest(regions, self._settings.containment_thresh)
+        regions = self._of_grid(pixels, stopped) if grid else []
+        named = list(self._of_boxes(pixels, detections, stopped))
+        merge = self._settings.merge_iou_thresh
+        if merge is not None:
+            regions = masks.without_identical(regions, named, merge)
+        return masks.nest([*regions, *named], self._settings.containment_thresh)
 
     def embed(self, pixels: Pixels) -> Embedded:
         """Compute a picture's image embedding once, for any number of prompts."""
@@ -154,6 +186,35 @@ class Segmenter:
         best = int(scores.argmax())
         return Prompted(found[best], float(scores[best]), logits[best : best + 1])
 
+    def _of_grid(self, pixels: Pixels, stopped: Callable[[], bool]) -> list[Region]:
+        regions = [
+            region
+            for raw in self.model.automatic(pixels, self._settings, stopped)
+            if (region := self._accept(raw)) is not None
+        ]
+        if self._settings.merge_iou_thresh is None:
+            return regions
+        return masks.merge_identical(regions, self._settings.merge_iou_thresh)
+
+    def _of_boxes(
+        self, pixels: Pixels, detections: Sequence[Detection], stopped: Callable[[], bool]
+    ) -> Iterator[Region]:
+        """Cut out what is in each box; the picture is embedded once, and only for a box."""
+        height, width = pixels.shape[:2]
+        embedded: Embedded | None = None
+        for found in detections:
+            box = _pixel_box(found.box, width, height)
+            if box is None:
+                continue
+            if stopped():
+                raise Stopped("stopped between two boxes of a picture")
+            embedded = embedded or self.embed(pixels)
+            prompt = Prompt(box=box)
+            region = self.prompt(embedded, prompt).region(prompt)
+            if region is not None:
+                score = None if found.score is None else round(found.score, _DECIMALS)
+                yield replace(region, label=found.label, label_score=score)
+
     def _accept(self, raw: RawMask) -> Region | None:
         """Return the mask as a region, or None if it is empty or of the wrong size."""
         area = masks.area(raw.rle)
@@ -178,6 +239,14 @@ class Segmenter:
                 f"a previous mask must have shape (1, {side}, {side}), not {previous.shape}",
                 "pass on the `logits` of an earlier answer from the same model",
             )
+
+
+def _pixel_box(box: XYXY, width: int, height: int) -> Box | None:
+    """Return the pixels that a box touches in the picture, or None if there are none."""
+    x0, y0, x1, y1 = max(box[0], 0), max(box[1], 0), min(box[2], width), min(box[3], height)
+    if x0 >= x1 or y0 >= y1:
+        return None
+    return math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1)
 
 
 def _check_inside(prompt: Prompt, size: tuple[int, int]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 from uuid import UUID
 
 import numpy as np
@@ -18,7 +19,6 @@ from indexer.store.base import (
     Page,
     Point,
     ScoredPoint,
-    Store,
     Vector,
 )
 from indexer.store.schema import INDEXES
@@ -28,6 +28,27 @@ from indexer.store.schema import INDEXES
 _DECIMALS = 6
 #: How far the norm of a stored vector may be from 1, as `indexer.records` has it.
 _NORM_TOLERANCE = 1e-3
+
+
+class Reader(Protocol):
+    """What is needed of one unchanging set of records to answer for it."""
+
+    def get(self, kind: Kind, ids: Sequence[str], *, vectors: bool = False) -> list[Point]:
+        """See `Store.get`."""
+
+    def scroll(
+        self,
+        kind: Kind,
+        *,
+        where: Filter = EVERYTHING,
+        limit: int = 256,
+        after: str | None = None,
+        vectors: bool = False,
+    ) -> Page:
+        """See `Store.scroll`."""
+
+    def count(self, kind: Kind, where: Filter = EVERYTHING) -> int:
+        """See `Store.count`."""
 
 
 def check_ids(ids: Sequence[str]) -> None:
@@ -98,7 +119,7 @@ def best(fetch: Callable[[int], list[ScoredPoint]], limit: int, offset: int) -> 
 
 
 def recommendation(
-    store: Store, kind: Kind, positives: Sequence[str], negatives: Sequence[str], where: Filter
+    store: Reader, kind: Kind, positives: Sequence[str], negatives: Sequence[str], where: Filter
 ) -> tuple[Vector, Filter]:
     """Return the query vector for `Store.recommend`, and `where` without the examples.
 
@@ -125,7 +146,7 @@ def recommendation(
     return query.astype(np.float32), others
 
 
-def verify(store: Store) -> None:
+def verify(store: Reader) -> None:
     """Raise `StoreDamaged` unless counts agree with what is there and vectors have length 1."""
     for kind in KINDS:
         before = store.count(kind, EVERYTHING)
@@ -142,7 +163,7 @@ def verify(store: Store) -> None:
             raise StoreDamaged(f"{kind}: {counts[1]} are counted, {there} can be read")
 
 
-def _pages(store: Store, kind: Kind) -> Iterator[Page]:
+def _pages(store: Reader, kind: Kind) -> Iterator[Page]:
     page = store.scroll(kind, vectors=kind in VECTOR_KINDS)
     yield page
     while page.next is not None:

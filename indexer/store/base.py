@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # what handles no vectors need not import it
+    import numpy as np
+    from numpy.typing import NDArray
 
 Kind = Literal["images", "segments", "files", "roots"]
 KINDS: tuple[Kind, ...] = ("images", "segments", "files", "roots")
 VECTOR_KINDS: tuple[Kind, ...] = ("images", "segments")
 
 Payload = dict[str, Any]
-Vector = NDArray[np.float32]
+Vector: TypeAlias = "NDArray[np.float32]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +126,22 @@ class Store(Protocol):
         """
 
     def recipe(self) -> dict[str, Any] | None:
-        """Return the recipe given to `create`, or None if there is no index yet."""
+        """Return the recipe given to `create`, or None if there is no index yet.
+
+        Always as it is now, though another client may have replaced the index since it was opened.
+        """
+
+    def adopt(self, draft: str) -> None:
+        """Take the index at the location `draft`, which is gone afterwards, in place of this one.
+
+        Replaces all records, the recipe and the dimension, or makes the index if there was none.
+        One step for every reader: each call sees all of the old index or all of the new one. If
+        the process is killed meanwhile, the one or the other is there, whole. Close the draft
+        first; a draft folder must be on the same file system, a draft index on the same server.
+
+        Raises `IndexNotFound` if there is no index at `draft`, `StoreUnavailable` if it stays in
+        use.
+        """
 
     def upsert(self, kind: Kind, points: Sequence[Point]) -> None:
         """Insert the points, replacing those with the same id, all in one operation."""

@@ -5,60 +5,41 @@ Only one process can have the folder open, so the commands reach it through `hos
 
 from __future__ import annotations
 
-import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-import numpy as np
-import qdrant_edge as qe
+from indexer.errors import IndexNotFound, StoreDamaged, StoreError
+from indexer.store import answers, edge_files, layout, settings
+from indexer.store.base import Store
+from indexer.store.edge_shards import EdgeShards, translated
 
-from indexer.errors import (
-    IndexNotFound,
-    SegsearchError,
-    StoreDamaged,
-    StoreError,
-    StoreFull,
-    StoreUnavailable,
-)
-from indexer.store import answers, layout, settings
-from indexer.store.base import (
-    EVERYTHING,
-    KINDS,
-    VECTOR_KINDS,
-    AnyOf,
-    Condition,
-    Filter,
-    HasId,
-    Kind,
-    Match,
-    Page,
-    Payload,
-    Point,
-    Prefix,
-    Range,
-    ScoredPoint,
-    Vector,
-)
-from indexer.store.schema import INDEXES, IndexType
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
-_NOTHING = qe.HasIdCondition(set())
 
-_INDEX_PARAMS: dict[IndexType, qe.PayloadSchemaType | qe.KeywordIndexParams] = {
-    "keyword": qe.KeywordIndexParams(prefix=True),
-    "uuid": qe.PayloadSchemaType.Uuid,
-    "integer": qe.PayloadSchemaType.Integer,
-    "float": qe.PayloadSchemaType.Float,
-    "bool": qe.PayloadSchemaType.Bool,
-    "datetime": qe.PayloadSchemaType.Datetime,
-    "geo": qe.PayloadSchemaType.Geo,
-}
+def _by_shards(
+    method: Callable[Concatenate[Any, _P], _R],
+) -> Callable[Concatenate[EdgeStore, _P], _R]:
+    """Give a method of `Store` a body that lets the present shards do the work."""
+
+    @wraps(method)
+    def call(self: EdgeStore, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with self._using() as shards:
+            return cast("_R", getattr(shards, method.__name__)(*args, **kwargs))
+
+    return call
 
 
 class EdgeStore:
     """A `Store` in a folder of this machine, for one process; safe to use from many threads.
+
+    Each call uses the same shards from its start to its end. `adopt` and `close` wait for the
+    calls in progress, which Edge would fail if their shards were closed.
 
     Edge holds Python's global lock while it works, `optimise` included.
     """
@@ -66,311 +47,146 @@ class EdgeStore:
     def __init__(self, folder: Path) -> None:
         """Open the index in `folder`, which need not be one yet.
 
+        What a killed creation or adoption left behind is cleared away.
+
         Raises:
             StoreUnavailable: another process has it open.
             StoreDamaged: its files cannot be read.
         """
         self._folder = folder
-        self._lock = threading.Lock()
+        self._changing = threading.Lock()
+        self._state = threading.Condition()
+        self._calls: Counter[EdgeShards] = Counter()
         self._closed = False
-        self._shards: dict[Kind, qe.EdgeShard] = {}
-        self._settings = layout.read_settings(folder)
-        if self._settings is not None:
-            self._load()
+        self._shards: EdgeShards | None = None
+        with translated(folder):
+            edge_files.put_back(folder)
+            found = layout.read_settings(folder)
+            if found is not None:
+                self._open(found)
+
+    upsert = _by_shards(Store.upsert)
+    delete = _by_shards(Store.delete)
+    set_payload = _by_shards(Store.set_payload)
+    get = _by_shards(Store.get)
+    search = _by_shards(Store.search)
+    recommend = _by_shards(Store.recommend)
+    scroll = _by_shards(Store.scroll)
+    count = _by_shards(Store.count)
+    facet = _by_shards(Store.facet)
+    optimise = _by_shards(Store.optimise)
+    flush = _by_shards(Store.flush)
 
     def create(self, recipe: Mapping[str, Any], dim: int) -> None:
         """See `Store.create`; what a crashed creation left behind is removed."""
-        with self._lock, _translated(self._folder):
+        with self._changing, translated(self._folder):
             self._check_open()
-            if self._settings is not None:
+            if self._shards is not None:
                 raise StoreError(f"{self._folder} is an index already")
-            self._clear_leftovers()
-            path, text = self._folder / layout.SETTINGS_FILE, settings.dump(recipe, dim)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            edge_files.clear_leftovers(self._folder)
+            data, path = edge_files.new_data(self._folder), self._folder / layout.SETTINGS_FILE
+            text = settings.dump(recipe, dim, data.name)
+            made = EdgeShards.create(data, settings.parse(text, str(path)))
+            # before the file: whoever has seen it must find the recipe here
+            self._switch(made)
             try:
-                for kind in KINDS:
-                    self._shards[kind] = _create_shard(self._folder, kind, dim)
-                # before the file: whoever has seen it must find the recipe here
-                self._settings = settings.parse(text, str(path))
                 layout.write_file(path, text)
             except BaseException:
-                self._settings = None
-                self._close_shards()
+                self._switch(None)
                 raise
-            (self._folder / layout.CREATING_FILE).unlink()
+
+    def adopt(self, draft: str) -> None:
+        """See `Store.adopt`; the draft's settings file, moving in, makes it the index."""
+        source = Path(draft).expanduser()
+        edge_files.read_draft(source)
+        with self._changing, translated(self._folder):
+            self._check_open()
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with edge_files.held(source):
+                self._take_over(source)
+                edge_files.remove(source)
+
+    def _open(self, found: settings.Settings) -> None:
+        # Loaded first: whoever can do so is alone with the folder.
+        shards = EdgeShards.load(self._folder / found.data, found)
+        try:
+            edge_files.clear_leftovers(self._folder, keep=found.data)
+        except BaseException:
+            shards.close()
+            raise
+        self._shards = shards
+
+    def _take_over(self, source: Path) -> None:
+        edge_files.put_back(source)
+        found = edge_files.read_draft(source)  # again, now that nobody else can change it
+        fetched, data = source / found.data, self._folder / found.data
+        layout.move(fetched, data)
+        try:
+            fresh = EdgeShards.load(data, found)
+            try:
+                layout.move(source / layout.SETTINGS_FILE, self._folder / layout.SETTINGS_FILE)
+            except BaseException:
+                fresh.close()
+                raise
+        except BaseException:
+            layout.move(data, fetched)
+            raise
+        self._switch(fresh)
+        edge_files.clear_leftovers(self._folder, keep=found.data)
 
     def recipe(self) -> dict[str, Any] | None:
         """See `Store.recipe`."""
         self._check_open()
-        return None if self._settings is None else self._settings.recipe
-
-    def upsert(self, kind: Kind, points: Sequence[Point]) -> None:
-        """See `Store.upsert`."""
-        answers.check_points(kind, points, self._dim())
-        if not points:
-            return
-        with self._using(kind) as shard:
-            stored = [
-                qe.Point(p.id, {} if p.vector is None else p.vector.tolist(), p.payload)
-                for p in points
-            ]
-            shard.update(qe.UpdateOperation.upsert_points(stored))
-
-    def delete(self, kind: Kind, where: Filter) -> None:
-        """See `Store.delete`."""
-        answers.check_not_everything(where)
-        with self._using(kind) as shard:
-            shard.update(qe.UpdateOperation.delete_points_by_filter(_filter(where)))
-
-    def set_payload(self, kind: Kind, payload: Payload, where: Filter) -> None:
-        """See `Store.set_payload`."""
-        with self._using(kind) as shard:
-            shard.update(qe.UpdateOperation.set_payload_by_filter(_filter(where), payload))
-
-    def get(self, kind: Kind, ids: Sequence[str], *, vectors: bool = False) -> list[Point]:
-        """See `Store.get`."""
-        answers.check_ids(ids)
-        with self._using(kind) as shard:
-            found = {str(r.id): r for r in shard.retrieve(list(ids), True, vectors)}
-        return [_point(found[wanted]) for wanted in ids if wanted in found]
-
-    def search(
-        self,
-        kind: Kind,
-        vector: Vector,
-        *,
-        where: Filter = EVERYTHING,
-        limit: int = 20,
-        offset: int = 0,
-    ) -> list[ScoredPoint]:
-        """See `Store.search`."""
-        answers.check_query(kind, vector, self._dim())
-
-        def fetch(number: int) -> list[ScoredPoint]:
-            request = qe.QueryRequest(
-                limit=number,
-                query=qe.Query.Nearest(vector.tolist()),
-                filter=_filter(where),
-                with_payload=True,
-            )
-            return [ScoredPoint(str(h.id), h.score, h.payload or {}) for h in shard.query(request)]
-
-        with self._using(kind) as shard:
-            return answers.best(fetch, limit, offset)
-
-    def recommend(
-        self,
-        kind: Kind,
-        positives: Sequence[str],
-        negatives: Sequence[str] = (),
-        *,
-        where: Filter = EVERYTHING,
-        limit: int = 20,
-        offset: int = 0,
-    ) -> list[ScoredPoint]:
-        """See `Store.recommend`."""
-        query, others = answers.recommendation(self, kind, positives, negatives, where)
-        return self.search(kind, query, where=others, limit=limit, offset=offset)
-
-    def scroll(
-        self,
-        kind: Kind,
-        *,
-        where: Filter = EVERYTHING,
-        limit: int = 256,
-        after: str | None = None,
-        vectors: bool = False,
-    ) -> Page:
-        """See `Store.scroll`."""
-        with self._using(kind) as shard:
-            records, following = shard.scroll(
-                qe.ScrollRequest(
-                    offset=after,
-                    limit=limit,
-                    filter=_filter(where),
-                    with_payload=True,
-                    with_vector=vectors,
-                )
-            )
-        return Page([_point(r) for r in records], None if following is None else str(following))
-
-    def count(self, kind: Kind, where: Filter = EVERYTHING) -> int:
-        """See `Store.count`."""
-        with self._using(kind) as shard:
-            return shard.count(qe.CountRequest(exact=True, filter=_filter(where)))
-
-    def facet(
-        self, kind: Kind, key: str, *, where: Filter = EVERYTHING, limit: int = 100
-    ) -> dict[str, int]:
-        """See `Store.facet`."""
-        answers.check_facet(kind, key)
-        with self._using(kind) as shard:
-            request = qe.FacetRequest(key, limit=limit, exact=True, filter=_filter(where))
-            hits = shard.facet(request).hits
-        return {str(hit.value): hit.count for hit in hits}
-
-    def optimise(self) -> None:
-        """See `Store.optimise`; no thread of the process runs meanwhile."""
-        for kind in KINDS:
-            with self._using(kind) as shard:
-                shard.optimize()
-
-    def flush(self) -> None:
-        """See `Store.flush`."""
-        for kind in KINDS:
-            with self._using(kind) as shard:
-                shard.flush()
+        shards = self._shards
+        return None if shards is None else shards.settings.recipe
 
     def check(self) -> None:
         """See `Store.check`; reads every record."""
-        if layout.read_settings(self._folder) != self._settings:
+        with self._changing, self._using() as shards:
+            changed = layout.read_settings(self._folder) != shards.settings
+        if changed:
             path = self._folder / layout.SETTINGS_FILE
             raise StoreDamaged(f"{path} has changed since it was opened", settings.START_AFRESH)
-        answers.verify(self)
+        with self._using() as shards:
+            answers.verify(shards)
 
     def size_bytes(self) -> int | None:
-        """See `Store.size_bytes`."""
+        """See `Store.size_bytes`; with the draft, while there is one."""
         self._check_open()
         return layout.disk_usage(self._folder)
 
     def close(self) -> None:
-        """See `Store.close`; flushes first."""
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                with _translated(self._folder):
-                    self._close_shards()
+        """See `Store.close`; waits for calls in progress, and flushes."""
+        with self._changing:
+            self._closed = True
+            self._switch(None)
 
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError(f"the index {self._folder} was closed", "open it again")
 
-    def _dim(self) -> int:
-        self._check_open()
-        if self._settings is None:
-            raise IndexNotFound(f"there is no index in {self._folder}", "create it first")
-        return self._settings.dim
-
     @contextmanager
-    def _using(self, kind: Kind) -> Iterator[qe.EdgeShard]:
-        self._dim()
-        with _translated(self._folder):
-            yield self._shards[kind]
-
-    def _load(self) -> None:
+    def _using(self) -> Iterator[EdgeShards]:
+        with self._state:
+            self._check_open()
+            shards = self._shards
+            if shards is None:
+                raise IndexNotFound(f"there is no index in {self._folder}", "create it first")
+            self._calls[shards] += 1
         try:
-            for kind in KINDS:
-                with _translated(self._folder, otherwise=StoreDamaged):
-                    self._shards[kind] = qe.EdgeShard.load(str(self._folder / kind))
-        except StoreError:
-            self._close_shards()
-            raise
+            yield shards
+        finally:
+            with self._state:
+                self._calls[shards] -= 1
+                self._state.notify_all()
 
-    def _clear_leftovers(self) -> None:
-        marker = self._folder / layout.CREATING_FILE
-        for kind in KINDS:
-            path = self._folder / kind
-            if path.exists() and not marker.exists():
-                raise StoreError(
-                    f"{path} is there already and does not belong to an index",
-                    "choose an empty folder for the index",
-                )
-        self._folder.mkdir(parents=True, exist_ok=True)
-        layout.write_file(marker, "")
-        for kind in KINDS:
-            if (self._folder / kind).exists():
-                shutil.rmtree(self._folder / kind)
-
-    def _close_shards(self) -> None:
-        while self._shards:
-            _, shard = self._shards.popitem()
-            shard.flush()
-            shard.close()
-
-
-def _create_shard(folder: Path, kind: Kind, dim: int) -> qe.EdgeShard:
-    # A shard must have some vector, even where no point will ever have one.
-    vectors = qe.EdgeVectorParams(
-        size=dim if kind in VECTOR_KINDS else 1, distance=qe.Distance.Cosine
-    )
-    config = qe.EdgeConfig(vectors=vectors, wal_enabled=True)
-    shard = qe.EdgeShard.create(str(folder / kind), config)
-    for name, index in INDEXES[kind].items():
-        shard.update(qe.UpdateOperation.create_field_index(name, _INDEX_PARAMS[index]))
-    shard.flush()
-    return shard
-
-
-def _point(record: qe.Record) -> Point:
-    # A point without a vector comes back with an empty mapping of vectors.
-    vector = np.asarray(record.vector, np.float32) if isinstance(record.vector, list) else None
-    return Point(str(record.id), record.payload or {}, vector)
-
-
-def _filter(where: Filter) -> qe.Filter:
-    return qe.Filter(
-        must=[_condition(condition) for condition in where.must],
-        must_not=[_condition(condition) for condition in where.must_not],
-    )
-
-
-def _condition(condition: Condition) -> qe.ConditionType:
-    match condition:
-        case Match(field, values):
-            return _match(field, values)
-        case Prefix(field, value):
-            return qe.FieldCondition(field, match=qe.MatchPrefix(value))
-        case Range(field, gte, lte):
-            return qe.FieldCondition(field, range=_range(gte, lte))
-        case HasId(ids):
-            return qe.HasIdCondition(set(ids))
-        case AnyOf(conditions):
-            return qe.Filter(should=[_condition(each) for each in conditions] or [_NOTHING])
-
-
-def _range(gte: float | str | None, lte: float | str | None) -> qe.RangeType:
-    if isinstance(gte, str) or isinstance(lte, str):
-        return qe.RangeDateTime(gte=cast("str | None", gte), lte=cast("str | None", lte))
-    return qe.RangeFloat(gte=gte, lte=lte)
-
-
-def _match(field: str, values: Sequence[str | int | bool]) -> qe.Filter:
-    words = [value for value in values if isinstance(value, str)]
-    numbers = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
-    # Edge takes Python's bool for a number, numpy's for what it is.
-    flags = [cast("bool", np.bool_(value)) for value in values if isinstance(value, bool)]
-    matches: list[qe.MatchType] = [qe.MatchValue(flag) for flag in flags]
-    if words:
-        matches.append(qe.MatchAny(words))
-    if numbers:
-        matches.append(qe.MatchAny(numbers))
-    return qe.Filter(should=[qe.FieldCondition(field, match=m) for m in matches] or [_NOTHING])
-
-
-@contextmanager
-def _translated(folder: Path, *, otherwise: type[StoreError] = StoreError) -> Iterator[None]:
-    try:
-        yield
-    except SegsearchError:
-        raise
-    except Exception as error:
-        raise _error(folder, str(error), otherwise) from error
-    except BaseException as error:
-        # What Edge raises when it panics; the class is not exported, so it is known by its name.
-        if type(error).__name__ != "PanicException":
-            raise
-        raise StoreDamaged(
-            f"the index {folder} cannot be read: {error}", settings.START_AFRESH
-        ) from error
-
-
-def _error(folder: Path, message: str, otherwise: type[StoreError]) -> StoreError:
-    what = f"the index {folder}: {message}"
-    if "WouldBlock" in message:
-        return StoreUnavailable(
-            f"another process has the index {folder} open", "end that process, or wait for it"
-        )
-    if "No space left" in message:
-        return StoreFull(f"the disk is full under {what}", "free some space and go on")
-    if "ermission denied" in message:
-        return StoreError(what, "make the folder readable and writable")
-    return otherwise(what, settings.START_AFRESH if otherwise is StoreDamaged else "")
+    def _switch(self, fresh: EdgeShards | None) -> None:
+        """Let later calls use these shards, and close the old ones after the calls before."""
+        with self._state:
+            old, self._shards = self._shards, fresh
+            if old is not None:
+                self._state.wait_for(lambda: not self._calls[old])
+                del self._calls[old]
+        if old is not None:
+            old.close()

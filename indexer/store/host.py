@@ -29,7 +29,7 @@ from types import FrameType
 from typing import Any
 
 from indexer.errors import SegsearchError
-from indexer.store import wire
+from indexer.store import layout, wire
 from indexer.store.edge import EdgeStore
 
 #: How long the host outlives its last client.
@@ -37,7 +37,6 @@ GRACE_S = 2.0
 #: How long it waits for its first one.
 PATIENCE_S = 30.0
 
-_SOCKET_FILE = "host-{}.sock"
 #: Longest path that a Unix socket can have, bytes; macOS has the least.
 _MAX_SOCKET_PATH = 103
 _POLL_S = 0.1
@@ -160,12 +159,12 @@ class Host:
 
 def _socket_path(folder: Path) -> Path:
     """Return a path of this host's own, so that closing it never closes another's."""
-    for stale in folder.glob(_SOCKET_FILE.format("*")):
+    for stale in folder.glob(layout.SOCKET_FILE.format("*")):
         stale.unlink(missing_ok=True)  # of hosts that were killed: we hold the lock
-    path = folder / _SOCKET_FILE.format(os.getpid())
+    path = folder / layout.SOCKET_FILE.format(os.getpid())
     if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
         return path
-    return Path(tempfile.mkdtemp(prefix="segsearch-")) / _SOCKET_FILE.format(os.getpid())
+    return Path(tempfile.mkdtemp(prefix="segsearch-")) / layout.SOCKET_FILE.format(os.getpid())
 
 
 def _unless_gone(action: Callable[[], object]) -> None:

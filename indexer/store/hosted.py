@@ -84,6 +84,11 @@ class HostedStore:
     check = _by_host(Store.check)
     size_bytes = _by_host(Store.size_bytes)
 
+    def adopt(self, draft: str) -> None:
+        """See `Store.adopt`; other clients of the index go on and see the new one."""
+        # The host works in another folder, where a relative path would mean something else.
+        self._ask("adopt", (str(Path(draft).expanduser().resolve()),), {})
+
     def close(self) -> None:
         """See `Store.close`; calls in progress in other threads may still finish."""
         with self._lock:
@@ -131,6 +136,16 @@ class HostedStore:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+
+def start_host(folder: Path) -> None:
+    """Let the host of an index start, if there is none, while the caller does something else.
+
+    Raises:
+        OSError: the folder cannot be used.
+    """
+    if wire.find(folder) is None:
+        _try_to_start(folder.resolve())
 
 
 def _connect(folder: Path) -> Connection[Any, Any]:

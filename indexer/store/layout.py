@@ -2,18 +2,23 @@
 
 ::
 
-    segsearch.json       recipe, dimension and layout version; written last: no file, no index
-    segsearch.creating   there while an index is being made
-    images/ segments/ files/ roots/     one Edge shard per kind
+    segsearch.json       recipe, dimension, layout version, and which folder holds the records;
+                         written last: no file, no index
+    shards-<8 hex>/      the records: images/ segments/ files/ roots/, one Edge shard per kind
+    rebuild/             while there is one, the index that is to replace this one: a folder alike
     host.json            socket and key of the host process, mode 0600, while there is one
     host-<pid>.sock      the socket, unless the folder's path is too long for one
     host.lock            held by the host process as long as it lives
     host.log             what the host process had to say
+
+A folder of records that `segsearch.json` does not name is left over from something that was
+killed; `edge_files` clears it away.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from indexer.errors import StoreDamaged, StoreError
@@ -21,10 +26,19 @@ from indexer.store import settings
 from indexer.store.settings import Settings
 
 SETTINGS_FILE = "segsearch.json"
-CREATING_FILE = "segsearch.creating"
+DATA_FOLDER = "shards-{}"
+DRAFT_FOLDER = "rebuild"
 HOST_FILE = "host.json"
+SOCKET_FILE = "host-{}.sock"
 LOCK_FILE = "host.lock"
 LOG_FILE = "host.log"
+
+_DATA_NAME = re.compile(r"shards-[0-9a-f]{8}")
+
+
+def is_data_name(name: str) -> bool:
+    """Return whether a folder of records can have this name."""
+    return _DATA_NAME.fullmatch(name) is not None
 
 
 def read_settings(folder: Path) -> Settings | None:
@@ -36,13 +50,19 @@ def read_settings(folder: Path) -> Settings | None:
     """
     path = folder / SETTINGS_FILE
     try:
-        return settings.parse(path.read_text("utf-8"), str(path))
+        found = settings.parse(path.read_text("utf-8"), str(path))
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
         raise StoreDamaged(f"{path} is not text: {error}", settings.START_AFRESH) from error
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}", "check the path") from error
+    if not is_data_name(found.data):
+        raise StoreError(
+            f"{path} does not say where its records are: another version of segsearch made it",
+            "use that version, or index the pictures again into another folder",
+        )
+    return found
 
 
 def write_file(path: Path, text: str, mode: int = 0o644) -> None:
@@ -53,12 +73,18 @@ def write_file(path: Path, text: str, mode: int = 0o644) -> None:
         file.write(text.encode("utf-8"))
         file.flush()
         os.fsync(file.fileno())
-    fresh.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    move(fresh, path)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a file or folder so that it stays renamed after a power cut. Raises `OSError`."""
+    source.replace(target)
+    for folder in {source.parent, target.parent}:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def disk_usage(folder: Path) -> int:

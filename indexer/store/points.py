@@ -67,6 +67,8 @@ def segment_point(segment: Segment) -> Point:
         "point": None if region.point is None else list(region.point),
         "parent_id": segment.parent_id,
         "depth": region.depth,
+        "label": region.label,
+        "label_score": region.label_score,
         "paths": list(segment.paths),
         "taken_at": time_text(segment.taken_at),
         "gps": _gps_payload(segment.gps),
@@ -85,6 +87,8 @@ def segment_from(point_id: str, payload: Payload, vector: Vector | None = None) 
         stability_score=payload["stability_score"],
         point=None if point is None else (point[0], point[1]),
         depth=payload["depth"],
+        label=payload.get("label"),  # absent before there were labels
+        label_score=payload.get("label_score"),
     )
     return Segment(
         id=point_id,
@@ -110,6 +114,7 @@ def file_point(file: File) -> Point:
         "reason": None if file.failure is None else file.failure.reason,
         "message": None if file.failure is None else file.failure.message,
         "retryable": None if file.failure is None else file.failure.retryable,
+        "detections": file.detections,
     }
     return Point(file.id, payload)
 
@@ -126,6 +131,7 @@ def file_from(payload: Payload) -> File:
         mtime_ns=payload["mtime_ns"],
         image_id=payload["image_id"],
         failure=failure,
+        detections=payload.get("detections"),  # absent before there were any
     )
 
 

@@ -33,6 +33,8 @@ INDEXES: dict[Kind, dict[str, IndexType]] = {
         "predicted_iou": "float",
         "stability_score": "float",
         "depth": "integer",
+        "label": "keyword",
+        "label_score": "float",
     },
     "files": {
         "root": "keyword",

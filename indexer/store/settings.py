@@ -15,15 +15,24 @@ START_AFRESH = "restore the index from a backup, or index the pictures again int
 
 @dataclass(frozen=True)
 class Settings:
-    """The recipe as given to `Store.create`, and the dimension of the vectors."""
+    """What is kept with an index.
+
+    Attributes:
+        recipe: as given to `Store.create`.
+        dim: of the vectors.
+        data: in an index folder, the name of the folder with the records; empty on a server.
+    """
 
     recipe: dict[str, Any]
     dim: int
+    data: str = ""
 
 
-def dump(recipe: Mapping[str, Any], dim: int) -> str:
+def dump(recipe: Mapping[str, Any], dim: int, data: str = "") -> str:
     """Return the settings of a new index as text."""
     stored = {"format": FORMAT, "dim": dim, "recipe": dict(recipe)}
+    if data:
+        stored["data"] = data
     return json.dumps(stored, ensure_ascii=False, indent=2)
 
 
@@ -36,8 +45,9 @@ def parse(text: str, place: str) -> Settings:
     """
     try:
         stored = json.loads(text)
-        layout, settings = stored["format"], Settings(dict(stored["recipe"]), int(stored["dim"]))
-    except (ValueError, KeyError, TypeError) as error:
+        layout, data = stored["format"], str(stored.get("data", ""))
+        settings = Settings(dict(stored["recipe"]), int(stored["dim"]), data)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreDamaged(f"{place} holds no settings: {error!r}", START_AFRESH) from error
     if layout != FORMAT:
         raise StoreError(

@@ -19,7 +19,7 @@ from indexer.store import layout
 from indexer.store.base import Store
 
 #: Raised when the messages change, so that a newer client does not talk to an older host.
-PROTOCOL = 1
+PROTOCOL = 2
 
 METHODS = frozenset(name for name in vars(Store) if not name.startswith("_")) - {"close"}
 
@@ -70,10 +70,13 @@ def take_lock(folder: Path) -> int | None:
 
     The lock goes with the descriptor, also into a child process. Raises `OSError`.
     """
-    descriptor = os.open(folder / layout.LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    path = folder / layout.LOCK_FILE
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass  # held, or removed by its holder between our two steps
+    os.close(descriptor)
+    return None

@@ -4,44 +4,44 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import statistics
 import subprocess
 import sys
 import time
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
 from indexer.index import Index
-from indexer.profiles import Profile, profile_data
+from indexer.profiles import Profile
 from indexer.store import open_store
+from indexer.store.points import file_from
 from search import Searcher
+from tests.e2e.commands import (
+    BIN,
+    images_in,
+    kill_at_random,
+    photos,
+    records,
+    run,
+    start,
+    wait_for_images,
+    write_profile,
+)
 from tests.pictures import write_scene
 
-BIN = Path(sys.executable).parent
-#: Most seconds that --help may take.
-HELP_SECONDS = 0.5
+#: Most seconds that --help may take, that a run with nothing new over a thousand files may, and
+#: that stopping may.
+HELP_SECONDS, NOTHING_NEW_SECONDS, STOP_SECONDS = 0.5, 1.5, 5.0
 
 
 @pytest.fixture
 def profile(tmp_path: Path, fast_profile: Profile) -> Path:
-    path = tmp_path / "fast.yaml"
-    path.write_text(yaml.safe_dump(profile_data(fast_profile)), encoding="utf-8")
-    return path
-
-
-def photos(tmp_path: Path, count: int) -> Path:
-    for seed in range(count):
-        write_scene(tmp_path / "photos" / f"{seed:02d}.png", seed)
-    return tmp_path / "photos"
-
-
-def run(*command: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [BIN / command[0], *command[1:]], check=check, capture_output=True, text=True, timeout=120
-    )
+    return write_profile(tmp_path / "fast.yaml", fast_profile)
 
 
 def modules_after(*command: str | Path) -> set[str]:
@@ -70,7 +70,8 @@ def test_help_is_quick(command: str) -> None:
 def test_commands_import_only_what_they_need(tmp_path: Path, profile: Path) -> None:
     folder, index = photos(tmp_path, 1), tmp_path / "idx"
     run("index", folder, "--index", index, "--profile", profile)
-    assert "torch" not in modules_after("index", folder, "--index", index, "--profile", profile)
+    modules = modules_after("index", folder, "--index", index, "--profile", profile)
+    assert not modules & {"torch", "numpy", "PIL"}
     text = modules_after("search", "text", "red mug", "--index", index)
     assert "open_clip" in text
     assert "sam2" not in text
@@ -101,36 +102,108 @@ def test_searching_works_while_indexing(tmp_path: Path, profile: Path) -> None:
     assert seen[-1] == 16
 
 
-def test_a_killed_run_goes_on_to_the_same_end(tmp_path: Path, profile: Path) -> None:
+def test_killed_runs_go_on_to_the_same_end(tmp_path: Path, profile: Path) -> None:
     folder = photos(tmp_path, 12)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run("index", folder, "--index", whole, "--profile", profile)
-    for seconds in (0.2, 0.9):
-        killed = subprocess.Popen([BIN / "index", folder, "--index", broken, "--profile", profile])
-        _wait_for_images(broken, killed)
-        time.sleep(seconds)
-        killed.kill()
-        killed.wait()
+    kill_at_random(folder, broken, profile, 4, seed=1)
     run("index", folder, "--index", broken, "--profile", profile)
-    assert _contents(broken) == _contents(whole)
+    assert len(records(whole)["images"]) == 12
+    assert records(broken) == records(whole)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_says_how_to_go_on(
+def test_a_stopped_run_ends_soon_and_says_how_to_go_on(
     tmp_path: Path, profile: Path, number: signal.Signals
 ) -> None:
-    folder, index = photos(tmp_path, 40), tmp_path / "idx"
-    arguments: list[str | Path] = [BIN / "index", folder, "--index", index, "--profile", profile]
-    stopped = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
-    _wait_for_images(index, stopped)
+    folder, index = photos(tmp_path, 16), tmp_path / "idx"
+    stopped = start("index", folder, "--index", index, "--profile", profile)
+    wait_for_images(index, stopped)
     stopped.send_signal(number)
+    sent = time.monotonic()
     _, err = stopped.communicate(timeout=60)
+    assert time.monotonic() - sent < STOP_SECONDS
     assert stopped.returncode == 130
     assert "run the same command again to go on" in err
     assert "Traceback" not in err
     done = run("index", folder, "--index", index, "--profile", profile)
     assert ", 0 failed)" in done.stderr
-    assert len(_contents(index)) == 40
+    assert images_in(index) == 16
+
+
+def test_a_run_that_cannot_stop_is_ended(tmp_path: Path, profile: Path) -> None:
+    """As where a large model is in the middle of a step, or weights are being downloaded."""
+    folder, index = photos(tmp_path, 2), tmp_path / "idx"
+    os.mkfifo(tmp_path / "boxes.json")  # opening it waits for a writer that never comes
+    boxes = tmp_path / "boxes.json"
+    arguments = ("index", folder, "--index", index, "--profile", profile, "--boxes", boxes)
+    stopped = start(*arguments)
+    time.sleep(3)
+    stopped.send_signal(signal.SIGINT)
+    sent = time.monotonic()
+    _, err = stopped.communicate(timeout=60)
+    assert time.monotonic() - sent < STOP_SECONDS
+    assert stopped.returncode == 130
+    assert err.rstrip().endswith("stopped: run the same command again to go on")
+
+
+def test_nothing_new_is_quick(tmp_path: Path, profile: Path) -> None:
+    """Most of it is the start of two processes, so the quickest of a few counts."""
+    folder, index = tmp_path / "photos", tmp_path / "idx"
+    first = write_scene(folder / "0.png", 0)
+    run("index", folder, "--index", index, "--profile", profile)
+    with closing(open_store(str(index), create_ok=False)) as store:
+        (known,) = store.scroll("files").points
+        for number in range(1, 1000):
+            copy = Path(shutil.copy(first, folder / f"{number}.png"))
+            info = copy.stat()
+            file = replace(file_from(known.payload), path=copy.name, mtime_ns=info.st_mtime_ns)
+            Index(store, str(index)).write_file(file)
+    seconds = []
+    for _ in range(5):
+        time.sleep(3)  # so that the index's host process has to start again
+        started = time.perf_counter()
+        assert "1000 unchanged" in run("index", folder, "--index", index).stderr
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) <= NOTHING_NEW_SECONDS
+
+
+def test_watching(tmp_path: Path, profile: Path) -> None:
+    folder, index = photos(tmp_path, 2), tmp_path / "photos" / "idx"
+    arguments = ("index", folder, "--index", index, "--profile", profile, "--watch", "--prune")
+    watching = start(*arguments)
+    wait_for_images(index, watching, 2)
+    time.sleep(3)  # it starts to watch
+    write_scene(folder / "new" / "9.png", 9)
+    wait_for_images(index, watching, 3)
+    (folder / "00.png").unlink()
+    while watching.poll() is None and images_in(index) != 2:
+        time.sleep(0.1)
+    watching.send_signal(signal.SIGINT)
+    sent = time.monotonic()
+    _, err = watching.communicate(timeout=60)
+    assert time.monotonic() - sent < STOP_SECONDS
+    assert watching.returncode == 0
+    assert f"watching {folder}" in err
+    assert "indexed 1 with" in err
+    assert "1 pruned" in err
+    assert err.count("files:") == 3  # its own writing to the index is no change
+
+
+def test_quiet_and_json_modes_are_clean(tmp_path: Path, profile: Path) -> None:
+    folder, index = photos(tmp_path, 2), tmp_path / "idx"
+    dry = run("index", folder, "--index", index, "--dry-run", "--format", "json")
+    assert json.loads(dry.stdout)["new"] == 2
+    assert not index.exists()
+    command = ("index", folder, "--index", index, "--profile", profile)
+    quiet = run(*command, "--quiet", "--limit", "1")
+    assert (quiet.stdout, quiet.stderr) == ("", "")
+    done = run(*command, "--format", "json")
+    report = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert (report["images"], report["unchanged"], report["complete"]) == (1, 1, True)
+    assert report["stages"]["segment"] > 0
+    assert report["peak_memory_bytes"] > 0
 
 
 def test_a_closed_pipe_is_no_traceback(tmp_path: Path, profile: Path) -> None:
@@ -148,25 +221,3 @@ def test_a_closed_pipe_is_no_traceback(tmp_path: Path, profile: Path) -> None:
     )
     os.close(writing)
     assert "Traceback" not in done.stderr
-
-
-def _wait_for_images(where: Path, writer: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
-    """Wait until a run has written something, or ended."""
-    while writer.poll() is None:
-        if (where / "segsearch.json").exists():
-            index = Index(open_store(str(where), create_ok=False), str(where))
-            files = index.status().files
-            index.close()
-            if files:
-                return
-        time.sleep(0.05)
-
-
-def _contents(where: Path) -> dict[str, list[str]]:
-    """Return image id → segment ids, and check that nothing else is stored."""
-    store = open_store(str(where), create_ok=False)
-    index = Index(store, str(where))
-    found = {i.id: [s.id for s in index.segments_of(i.id)] for i in index.all_images()}
-    assert store.count("segments") == sum(map(len, found.values()))
-    store.close()
-    return found

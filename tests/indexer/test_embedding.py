@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from indexer.crops import BATCH_SIZE, Crop
 from indexer.embedding import Embedder
+from indexer.errors import OutOfDeviceMemory
 from indexer.profiles import Profile, configs_dir
 from indexer.records import Vector
 
@@ -145,6 +146,54 @@ def test_the_batch_does_not_matter(embedder: Embedder, crops: list[Crop]) -> Non
     assert together.shape == (BATCH_SIZE + 3, DIM)
     for i in (0, 1, 2, 3, BATCH_SIZE - 1, BATCH_SIZE, BATCH_SIZE + 2):
         np.testing.assert_allclose(together[i], single[i % 4], atol=1e-5)
+
+
+def limit_memory(embedder: Embedder, most: int, passed: list[int]) -> None:
+    """Let the embedder run out of memory beyond `most` crops; note the batches that went well."""
+
+    def check(_: object, images: tuple[torch.Tensor]) -> None:
+        if len(images[0]) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        passed.append(len(images[0]))
+
+    embedder.upstream.visual.conv1.register_forward_pre_hook(check)
+
+
+def test_batches_are_halved_until_they_fit(fast_profile: Profile, crops: list[Crop]) -> None:
+    many = (crops * 5)[:13]
+    expected = Embedder(fast_profile.clip, CPU, batch_size=3).vectors(many)
+    tight, passed = Embedder(fast_profile.clip, CPU, batch_size=12), list[int]()
+    limit_memory(tight, 5, passed)
+    np.testing.assert_array_equal(tight.vectors(many), expected)
+    assert passed == [3, 3, 3, 3, 1]
+    passed.clear()
+    tight.vectors(many[:6])  # begins with what fitted
+    assert passed == [3, 3]
+
+
+def test_a_single_crop_does_not_fit(fast_profile: Profile, crops: list[Crop]) -> None:
+    tight, passed = Embedder(fast_profile.clip, CPU), list[int]()
+    limit_memory(tight, 0, passed)
+    with pytest.raises(OutOfDeviceMemory, match="one crop for CLIP does not fit"):
+        tight.vectors(crops)
+    assert passed == []
+
+
+def test_bfloat16_gives_nearly_the_same_vectors(
+    embedder: Embedder, fast_profile: Profile, crops: list[Crop]
+) -> None:
+    rough = Embedder(fast_profile.clip, CPU, torch.bfloat16)
+    words = ["red circle", "a blue star"]
+    for exact, found in (
+        (embedder.vectors(crops), rough.vectors(crops)),
+        (embedder.texts(words), rough.texts(words)),
+    ):
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+        assert (exact * found).sum(axis=1).min() >= 0.99
+        assert np.abs(exact - found).max() > 1e-5  # it did compute with less
+    assert rough.text("red").dtype == np.float32
+    assert rough.vector_space() == embedder.vector_space()
 
 
 def test_no_crops(embedder: Embedder) -> None:

@@ -16,9 +16,9 @@ import pytest
 from indexer import Indexer
 from indexer.errors import RecipeMismatch, SegsearchError, StoreError
 from indexer.index import Index, Status
-from indexer.pipeline import Report
 from indexer.profiles import Profile
 from indexer.records import image_id
+from indexer.report import Report
 from indexer.segmentation import masks
 from indexer.segmentation.segmenter import Prompt
 from indexer.store import open_store
@@ -64,14 +64,19 @@ def counts(report: Report) -> dict[str, int]:
 
 
 def test_a_folder_is_indexed_once(photos: Path, where: str, fast_profile: Profile) -> None:
-    seen: list[int] = []
+    seen: list[Report] = []
     with Indexer(where, fast_profile) as indexer:
-        report = indexer.index([photos], on_progress=lambda r: seen.append(r.files))
+        report = indexer.index([photos], on_progress=seen.append)
         assert counts(report) == {"files": 3, "images": 3}
         assert report.complete
         assert counts(indexer.index([photos])) == {"files": 3, "unchanged": 3}
-    assert seen == [1, 2, 3, 3]
+    assert [r.images for r in seen] == sorted(r.images for r in seen)
+    assert (seen[0].files, seen[0].pending, seen[0].complete) == (3, 3, False)
+    assert (seen[-1].files, seen[-1].pending, seen[-1].complete) == (3, 0, True)
+    assert {r.current.name for r in seen if r.current} == {"a.png", "b.png", "c.png"}
     assert report.segments > 3
+    assert {"read", "decode", "segment", "crop", "embed", "write"} <= report.stages.keys()
+    assert report.peak_memory_bytes > 100e6
     assert status(where) == Status(files=3, images=3, segments=report.segments, failed=0)
 
 
@@ -230,13 +235,18 @@ def test_limit_and_exclude(photos: Path, where: str, fast_profile: Profile) -> N
         }
 
 
-def test_stopping_finishes_the_picture_at_hand(
+def test_stopping_leaves_the_picture_at_hand_for_the_next_run(
     photos: Path, where: str, fast_profile: Profile
 ) -> None:
-    seen: list[Report] = []
+    seen: list[str] = []
+
+    def note(report: Report) -> None:
+        if report.current is not None:
+            seen.append(report.current.name)
+
     with Indexer(where, fast_profile) as indexer:
-        report = indexer.index([photos], on_progress=seen.append, stopped=lambda: bool(seen))
-        assert (report.files, report.images, report.complete) == (1, 1, False)
+        report = indexer.index([photos], on_progress=note, stopped=lambda: "b.png" in seen)
+        assert (report.files, report.images, report.complete) == (3, 1, False)
         assert counts(indexer.index([photos])) == {"files": 3, "unchanged": 1, "images": 2}
 
 
@@ -273,7 +283,7 @@ def test_one_path_may_be_given_as_it_is(photos: Path, where: str, fast_profile: 
     with Indexer(where, fast_profile) as indexer:
         assert indexer.index(photos / "trip").images == 1
         assert indexer.index(str(photos / "a.png")).images == 1
-        assert indexer.index(photos, limit=0).files == 0
+        assert indexer.index(photos, limit=0).complete is False
         assert indexer.index(photos, exclude="b.*").unchanged == 2
 
 

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pickle
-import subprocess
-import sys
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +65,31 @@ def test_one_gpu_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
     assert models.choose_device("cuda") == torch.device("cuda")
     with pytest.raises(ModelError, match="no cuda:2 device"):
         models.choose_device("cuda:2")
+
+
+def test_precisions_on_a_cpu() -> None:
+    named = {
+        name: models.choose_precision(name, CPU) for name in ("float32", "bfloat16", "float16")
+    }
+    assert named == {
+        "float32": torch.float32,
+        "bfloat16": torch.bfloat16,
+        "float16": torch.float16,
+    }
+    assert models.choose_precision("auto", CPU) == torch.float32
+    assert models.choose_precision("auto", torch.device("mps")) == torch.float32
+    with pytest.raises(ModelError, match="unknown precision 'half'") as caught:
+        models.choose_precision("half", CPU)
+    assert caught.value.hint == "use auto, float32, bfloat16, float16"
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_precision_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, native: bool, expected: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: native)
+    monkeypatch.setattr(torch.cuda, "device", lambda _: contextlib.nullcontext())
+    assert models.choose_precision("auto", torch.device("cuda")) == expected
 
 
 def test_seeds() -> None:
@@ -218,44 +240,11 @@ def test_a_weights_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_model_that_the_hub_would_have() -> None:
     with pytest.raises(WeightsUnavailable) as caught:
-        models.fetch_from_hub("facebook/sam2.1-hiera-tiny", "sam2.1_hiera_tiny.pt")
+        models.fetch_from_hub("SAM 2", "facebook/sam2.1-hiera-tiny", ("sam2.1_hiera_tiny.pt",))
     assert "facebook/sam2.1-hiera-tiny/sam2.1_hiera_tiny.pt" in caught.value.message
     assert "offline (HF_HUB_OFFLINE)" in caught.value.message
-    ways_on = ("go online once", "path of a weights file", "--profile demo")
+    ways_on = ("segsearch models fetch", "path of a weights file", "--profile demo")
     assert all(way in caught.value.hint for way in ways_on)
-
-
-class _NotFound(BaseHTTPRequestHandler):
-    def do_HEAD(self) -> None:
-        self.send_response(404)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        pass
-
-
-def test_a_model_that_the_hub_has_not() -> None:
-    code = """if True:
-        from indexer.errors import WeightsUnavailable
-        from indexer.models import fetch_from_hub
-        try:
-            fetch_from_hub("org/name", "weights.pt")
-        except WeightsUnavailable as error:
-            print(error.message)
-        """
-    with HTTPServer(("127.0.0.1", 0), _NotFound) as hub:
-        threading.Thread(target=hub.serve_forever, daemon=True).start()
-        endpoint = f"http://127.0.0.1:{hub.server_port}"
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            capture_output=True,
-            text=True,
-            check=True,
-            env={**os.environ, "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": endpoint},
-        )
-        hub.shutdown()
-    expected = "the weights org/name/weights.pt are not in the local cache, and the hub gave: "
-    assert done.stdout.startswith(expected)
 
 
 def test_a_state_fingerprint_depends_on_every_weight_and_name() -> None:

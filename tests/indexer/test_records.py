@@ -89,6 +89,18 @@ def test_a_region_with_a_parent_has_a_depth() -> None:
         replace(CORNER, parent=0)
 
 
+@pytest.mark.parametrize("score", [0.0, 0.5, 1.0, None])
+def test_how_sure_a_detector_can_be(score: float | None) -> None:
+    assert replace(CORNER, label="mug", label_score=score).label_score == score
+    assert (CORNER.label, CORNER.label_score) == (None, None)
+
+
+@pytest.mark.parametrize("score", [-0.01, 1.01, float("nan"), float("inf")])
+def test_how_sure_a_detector_cannot_be(score: float) -> None:
+    with pytest.raises(ValueError, match=f"between 0 and 1, not at {score}"):
+        replace(CORNER, label_score=score)
+
+
 @pytest.mark.parametrize("size", [(0, 4), (3, 0), (-3, 4)])
 def test_masks_without_pixels(size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="positive size"):

@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from indexer import cli as indexer_cli
-from indexer import console
+from indexer import console, models_cli
 from search import cli
 
 
@@ -139,7 +139,8 @@ def test_indexing_with_a_bad_file(run: Callable[..., Run], tmp_path: Path, fast_
         (["search", "text", "x", "-k", "99999999999999999999"], 2, "-k"),
         (["search", "text", "x", "--by", "both"], 2, "--by"),
         (["search", "text", "x", "--since", "May"], 2, "--since"),
-        (["index"], 2, "PATH"),
+        (["index", "--index", "nowhere"], 1, "name the folders that are to be indexed"),
+        (["index", ".", "--no-grid"], 1, "without the grid there is nothing to cut out"),
     ],
 )
 def test_mistakes(
@@ -190,7 +191,12 @@ def test_a_demo_does_not_go_on_with_an_index_of_other_models(
 def _commands() -> Iterator[tuple[str, str]]:
     """Every command with its help."""
     app = cli.segsearch()
-    groups = [("", app.registered_commands), ("search ", cli.search.registered_commands)]
+    yield "models", models_cli.listing.__doc__ or ""
+    groups = [
+        ("", app.registered_commands),
+        ("models ", models_cli.models.registered_commands),
+        ("search ", cli.search.registered_commands),
+    ]
     for prefix, commands in groups:
         for command in commands:
             assert command.callback is not None
@@ -243,7 +249,11 @@ def test_the_examples_run(
         "100,80,300,260": "10,8,30,26",
         "120,200": "12,20",
         "300,40": "30,4",
+        "./old-photos": "./photos",
+        "balanced": "demo",  # others would be downloaded
     }
+    box = {"file_name": "a.png", "bbox": [10, 10, 40, 30], "category_name": "mug", "score": 0.9}
+    (tmp_path / "detections.json").write_text(json.dumps([box]), encoding="utf-8")
     examples = [e for _, help_text in _commands() for e in _examples(help_text)]
     for example in [*examples, *_readme_examples()]:
         words = [stand_ins.get(word, word) for word in example if word != "segsearch"]

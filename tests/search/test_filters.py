@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from indexer.errors import QueryError
-from indexer.store.base import AnyOf, Filter, Prefix, Range
+from indexer.store.base import AnyOf, Filter, Match, Prefix, Range
 from search import Filters
 
 
@@ -28,6 +28,46 @@ def test_an_area_without_an_end() -> None:
 def test_an_area_is_a_share(share: float) -> None:
     with pytest.raises(QueryError, match="give a share from 0 to 1"):
         Filters(max_area=share).to_store({})
+
+
+@pytest.mark.parametrize(
+    ("label", "stored"),
+    [("mug", ("mug",)), (["mug", "Tasse"], ("mug", "Tasse")), (("a,b",), ("a,b",))],
+)
+def test_any_of_some_labels(label: str | list[str], stored: tuple[str, ...]) -> None:
+    assert Filters(label=label).to_store({}) == Filter((Match("label", stored),))
+
+
+def test_no_label_at_all() -> None:
+    with pytest.raises(QueryError, match="the list of labels is empty"):
+        Filters(label=[]).to_store({})
+
+
+def test_how_sure_the_detector_was() -> None:
+    given = Filters(label="mug", min_label_score=0.5, min_area=0.1).to_store({})
+    area, score = Range("area_fraction", gte=0.1), Range("label_score", gte=0.5)
+    assert given == Filter((area, Match("label", ("mug",)), score))
+
+
+@pytest.mark.parametrize("score", [-0.1, 1.5, float("nan")])
+def test_a_score_is_a_share(score: float) -> None:
+    with pytest.raises(QueryError, match="give one from 0 to 1"):
+        Filters(min_label_score=score).to_store({})
+
+
+@pytest.mark.parametrize(
+    ("filters", "what"),
+    [
+        (Filters(min_area=0.0), "area"),
+        (Filters(max_area=1.0), "area"),
+        (Filters(label="mug"), "label"),
+        (Filters(min_label_score=0.0), "label"),
+    ],
+)
+def test_whole_pictures_have_neither_area_nor_label(filters: Filters, what: str) -> None:
+    with pytest.raises(QueryError, match=f"whole pictures have no {what} to filter by"):
+        filters.check_for_images()
+    Filters("2024", since=date(2024, 5, 1)).check_for_images()
 
 
 def test_a_link_is_meant_as_it_is_named_and_where_it_leads(tmp_path: Path) -> None:

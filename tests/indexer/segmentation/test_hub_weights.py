@@ -7,33 +7,70 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 
+from indexer import models
+from indexer.errors import ModelError
 from indexer.profiles import Sam2Profile
+from indexer.segmentation import sam2_build
 from indexer.segmentation.sam2_model import Sam2Model
+
+if TYPE_CHECKING:
+    from sam2.modeling.sam2_base import SAM2Base
 
 CPU = torch.device("cpu")
 NAME = "facebook/sam2.1-hiera-tiny"
+LARGER = {
+    "facebook/sam2.1-hiera-small": "sam2.1_hiera_small.pt",
+    "facebook/sam2.1-hiera-base-plus": "sam2.1_hiera_base_plus.pt",
+    "facebook/sam2.1-hiera-large": "sam2.1_hiera_large.pt",
+}
+
+
+@contextmanager
+def cached_model(name: str, file: str) -> Iterator[tuple[Path, SAM2Base]]:
+    """Lay out random weights as huggingface_hub does; yield their file, and the model with them."""
+    repo = Path(os.environ["HF_HOME"]) / "hub" / f"models--{name.replace('/', '--')}"
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    path = repo / "snapshots" / revision / file
+    path.parent.mkdir(parents=True)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(revision, encoding="ascii")
+    model = draw(name)
+    torch.save({"model": model.state_dict()}, path)
+    yield path, model
+    shutil.rmtree(repo)
+
+
+def draw(name: str) -> SAM2Base:
+    """Build the model with random weights, faster than upstream would draw them."""
+    from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES
+
+    config, _ = HF_MODEL_ID_TO_FILENAMES[name]
+    with sam2_build.Undrawn():
+        model = sam2_build.build_untrained(str(files("sam2") / config))
+    generator = torch.Generator().manual_seed(1)
+    for tensor in model.state_dict().values():
+        block = torch.randn(min(tensor.numel(), 4096), generator=generator) / 10
+        repeats = -(-tensor.numel() // len(block))
+        tensor.copy_(block.repeat(repeats)[: tensor.numel()].view_as(tensor))
+    return model
 
 
 @pytest.fixture(scope="module")
 def cached() -> Iterator[Path]:
-    """Upstream's hiera tiny with random weights, laid out as huggingface_hub lays it out."""
-    repo = Path(os.environ["HF_HOME"]) / "hub" / "models--facebook--sam2.1-hiera-tiny"
-    revision = "0123456789abcdef0123456789abcdef01234567"
-    path = repo / "snapshots" / revision / "sam2.1_hiera_tiny.pt"
-    path.parent.mkdir(parents=True)
-    (repo / "refs").mkdir()
-    (repo / "refs" / "main").write_text(revision, encoding="ascii")
-    drawn = Sam2Model(Sam2Profile(NAME, "seeded:1"), CPU)
-    torch.save({"model": drawn.upstream.state_dict()}, path)
-    yield path
-    shutil.rmtree(repo)
+    """Upstream's hiera tiny in the hub's cache."""
+    with cached_model(NAME, "sam2.1_hiera_tiny.pt") as (path, _):
+        yield path
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +85,34 @@ def test_the_cached_weights_are_found_offline(model: Sam2Model, cached: Path) ->
     loaded = model.upstream.state_dict()
     assert saved.keys() == loaded.keys()
     assert all(torch.equal(saved[key], loaded[key]) for key in saved)
+
+
+@pytest.mark.parametrize("name", LARGER)
+def test_the_larger_models_load_completely(name: str) -> None:
+    with cached_model(name, LARGER[name]) as (path, saved):
+        loaded = Sam2Model(Sam2Profile(name, None), CPU)
+        assert loaded.fingerprint == models.file_fingerprint(path)
+    expected, found = saved.state_dict(), loaded.upstream.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+    assert loaded.image_size == 1024
+
+
+def test_the_file_of_transformers_beside_it_is_explained(cached: Path) -> None:
+    """The hub's repositories hold both: `model.safetensors` is what transformers saves."""
+    theirs = cached.with_name("model.safetensors")
+    kinds = ("vision_encoder.backbone.blocks.0.attn.qkv.weight", "mask_decoder.iou_token.weight")
+    others = ("memory_encoder.projection.weight", "no_memory_embedding", "occlusion_spatial_embed")
+    save_file({key: torch.zeros(1) for key in (*kinds, *others)}, theirs)
+    with pytest.raises(ModelError, match="is in the format of the transformers library") as caught:
+        Sam2Model(Sam2Profile(NAME, str(theirs)), CPU)
+    assert str(theirs) in caught.value.message
+    assert caught.value.hint == (
+        "use the original checkpoint: the .pt file in the same hub repository"
+    )
+    ours = Sam2Model(Sam2Profile(NAME, None), CPU)  # it is not in the way
+    assert ours.fingerprint == hashlib.sha256(cached.read_bytes()).hexdigest()
+    theirs.unlink()
 
 
 def test_a_local_path_to_the_same_file_is_the_same_model(model: Sam2Model, cached: Path) -> None:

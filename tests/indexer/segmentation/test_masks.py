@@ -185,6 +185,19 @@ def test_merging(stack: list[Mask], threshold: float, data: st.DataObject) -> No
             assert any(regions[j].predicted_iou >= each.predicted_iou for j in rivals)
 
 
+def test_regions_near_identical_to_others_go() -> None:
+    almost = WINDOW.copy()
+    almost[0, 1] = True  # IoU 6/7 = 0.857 with the window
+    regions = [region(WINDOW, 0.9), region(DOOR), region(PANE), region(WALL)]
+    others = [region(FRAME, 0.1), region(almost, 0.1)]
+    assert masks.without_identical(regions, others, 6 / 7) == regions[1:]
+    assert masks.without_identical(regions, others, 0.86) == regions
+    assert masks.without_identical(regions, others, 0.6) == regions[1:3]  # the wall: 15/24
+    assert masks.without_identical(regions, [], 0.01) == regions
+    assert masks.without_identical([], others, 0.01) == []
+    assert masks.without_identical([regions[0]] * 2, [regions[1]], 0.01) == [regions[0]] * 2
+
+
 def summary(regions: Sequence[Region]) -> list[tuple[int, int | None, int]]:
     """Return (area, parent, depth) of each region."""
     return [(each.area_px, each.parent, each.depth) for each in regions]

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 from indexer.errors import ModelError
 from indexer.profiles import MaskSettings, Profile, Sam2Profile, configs_dir
-from indexer.segmentation import masks, sam2_model
+from indexer.segmentation import masks, sam2_build, sam2_model
 from indexer.segmentation.sam2_model import OUR_SETTINGS, RawMask, Sam2Model
 
 CPU = torch.device("cpu")
@@ -250,9 +250,9 @@ def test_upstreams_configurations_are_allowed() -> None:
 
     assert len(HF_MODEL_ID_TO_FILENAMES) == 8
     for name in HF_MODEL_ID_TO_FILENAMES:
-        path, _ = sam2_model._locate(Sam2Profile(name, "seeded:1"))
-        config = OmegaConf.to_container(sam2_model._read_config(path))
-        sam2_model._check_targets(path, config)
+        path, _ = sam2_build._locate(Sam2Profile(name, "seeded:1"))
+        config = OmegaConf.to_container(sam2_build._read_config(path))
+        sam2_build._check_targets(path, config)
         assert "sam2.modeling.backbones.hieradet.Hiera" in str(config)
 
 

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from qdrant_client import QdrantClient
 
+from indexer.store import discard, draft_location
 from indexer.store.base import KINDS, Filter, HasId, Store
 from indexer.store.edge import EdgeStore
 from indexer.store.hosted import HostedStore
@@ -20,34 +22,66 @@ QDRANT_URL = os.environ.get("QDRANT_URL")
 ENGINES = ["edge", "hosted", "memory", "rest"] + (["server"] if QDRANT_URL else [])
 
 
+@dataclass(frozen=True)
+class Engine:
+    """One engine, and how to open an index with it.
+
+    Attributes:
+        location: of an index that is not there yet.
+        open: opens the index at a location; for the caller to close.
+        discard: as `indexer.store.discard`.
+    """
+
+    location: str
+    open: Callable[[str], Store]
+    discard: Callable[[str], None]
+
+
+class _Memory(QdrantClient):
+    """qdrant-client's in-memory engine, for several stores, each of which will close it."""
+
+    def __init__(self) -> None:
+        super().__init__(":memory:")
+
+    def close(self, grpc_grace: float | None = None, **_: object) -> None:
+        """Keep what the other stores still need."""
+
+    def store(self, location: str) -> ServerStore:
+        return ServerStore(self, location.rpartition("/")[2], place=location)
+
+
 @contextmanager
-def _engine(name: str, folder: Path) -> Iterator[Store]:
+def _engine(name: str, folder: Path) -> Iterator[Engine]:
     match name:
         case "edge":
-            yield EdgeStore(folder)
+            yield Engine(str(folder), lambda location: EdgeStore(Path(location)), discard)
         case "hosted":
-            yield HostedStore(folder)
+            yield Engine(str(folder), lambda location: HostedStore(Path(location)), discard)
         case "memory":
-            yield ServerStore(QdrantClient(":memory:"), "test")
+            store = _Memory().store
+            yield Engine("http://memory/test", store, lambda location: store(location).discard())
         case "rest":
             with Facade() as facade:
-                yield connect(f"{facade.url}/test")
+                yield Engine(f"{facade.url}/test", connect, discard)
         case _:
-            index = f"test-{uuid.uuid4()}"
-            yield connect(f"{QDRANT_URL}/{index}")
-            key = os.environ.get("QDRANT_API_KEY")
-            client = QdrantClient(url=QDRANT_URL, headers={"api-key": key} if key else None)
-            for kind in KINDS:
-                client.delete_collection(f"{index}_{kind}")
-            client.close()
+            location = f"{QDRANT_URL}/test-{uuid.uuid4()}"
+            yield Engine(location, connect, discard)
+            discard(draft_location(location))
+            discard(location)
 
 
 @pytest.fixture(params=ENGINES)
-def nothing(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """Each engine in turn."""
+    with _engine(request.param, tmp_path / "index") as engine:
+        yield engine
+
+
+@pytest.fixture
+def nothing(engine: Engine) -> Iterator[Store]:
     """Each engine in turn, before `create`."""
-    with _engine(request.param, tmp_path / "index") as store:
+    with closing(engine.open(engine.location)) as store:
         yield store
-        store.close()
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -55,10 +89,12 @@ def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Store]:
     """Each engine in turn, with one index for all tests of a module."""
-    with _engine(request.param, tmp_path_factory.mktemp("store") / "index") as store:
+    with (
+        _engine(request.param, tmp_path_factory.mktemp("store") / "index") as engine,
+        closing(engine.open(engine.location)) as store,
+    ):
         store.create(RECIPE, DIM)
         yield store
-        store.close()
 
 
 @pytest.fixture

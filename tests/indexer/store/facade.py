@@ -78,8 +78,10 @@ class Facade:
 
     def answer(self, method: str, path: str, body: Json) -> tuple[int, Json]:
         """Return the HTTP status and the body that a Qdrant server would answer with."""
-        _, _, collection, *rest = path.split("/")
-        endpoint = _ENDPOINTS.get((method, "/".join(rest)))
+        collection, endpoint = "", _SERVER_ENDPOINTS.get((method, path))
+        if endpoint is None:
+            _, _, collection, *rest = path.split("/")
+            endpoint = _ENDPOINTS.get((method, "/".join(rest)))
         if endpoint is None:
             return 404, _error(f"no such endpoint: {method} {path}")
         try:
@@ -160,6 +162,16 @@ def _facet(engine: QdrantClient, collection: str, body: Json) -> object:
     return engine.facet(collection, request.key, facet_filter=request.filter, limit=request.limit)
 
 
+def _update_aliases(engine: QdrantClient, _: str, body: Json) -> object:
+    actions = models.ChangeAliasesOperation.model_validate(body).actions
+    return engine.update_collection_aliases(actions)
+
+
+_SERVER_ENDPOINTS: dict[tuple[str, str], Endpoint] = {
+    ("GET", "/collections"): lambda engine, _, __: engine.get_collections(),
+    ("GET", "/aliases"): lambda engine, _, __: engine.get_aliases(),
+    ("POST", "/collections/aliases"): _update_aliases,
+}
 _ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("GET", "exists"): lambda engine, name, _: {"exists": engine.collection_exists(name)},
     ("GET", ""): lambda engine, name, _: engine.get_collection(name),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from indexer.errors import StoreDamaged, StoreError, StoreUnavailable
-from indexer.store import layout
+from indexer.store import discard, layout
 from indexer.store.base import KINDS, Filter, Match
 from indexer.store.edge import EdgeStore
 from tests.indexer.store.samples import DIM, RECIPE, SEGMENTS, segment, uid, vec
@@ -48,27 +48,34 @@ def test_a_second_opener_is_told(folder: Path) -> None:
         EdgeStore(folder)
 
 
+def data(folder: Path) -> Path:
+    """Return the folder of records of the index in `folder`."""
+    (found,) = folder.glob("shards-*")
+    return found
+
+
 def test_a_half_made_index_is_none_and_can_be_made(folder: Path) -> None:
+    leftover = data(folder)
     (folder / layout.SETTINGS_FILE).unlink()
-    (folder / layout.CREATING_FILE).touch()
     with closing(EdgeStore(folder)) as store:
         assert store.recipe() is None
         store.create({"second": 2}, 5)
         assert store.recipe() == {"second": 2}
         assert store.count("segments") == 0
-    assert not (folder / layout.CREATING_FILE).exists()
+    assert data(folder) != leftover
 
 
-def test_folders_of_somebody_else_are_left_alone(tmp_path: Path) -> None:
-    photo = tmp_path / "images" / "holiday.jpg"
-    photo.parent.mkdir()
-    photo.touch()
+def test_files_of_somebody_else_are_left_alone(tmp_path: Path) -> None:
+    photos = [tmp_path / each / "a.jpg" for each in ("images", "shards-2024", "shards-01234567")]
+    for photo in photos:
+        photo.parent.mkdir()
+        photo.touch()
     with closing(EdgeStore(tmp_path)) as store:
-        with pytest.raises(StoreError, match="choose an empty folder"):
-            store.create(RECIPE, DIM)
-        assert store.recipe() is None
-    assert [path.name for path in tmp_path.iterdir()] == ["images"]
-    assert photo.exists()
+        store.create(RECIPE, DIM)
+    with closing(EdgeStore(tmp_path)) as store:
+        assert store.recipe() == RECIPE
+    discard(str(tmp_path))
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(photos)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 1, "dim": "x", "recipe": {}}'])
@@ -81,6 +88,16 @@ def test_damaged_settings_are_called_so(folder: Path, text: str) -> None:
 def test_settings_that_are_not_text_are_called_damaged(folder: Path) -> None:
     (folder / layout.SETTINGS_FILE).write_bytes(b"\xff\xfe\x00")
     with pytest.raises(StoreDamaged, match="not text"):
+        EdgeStore(folder)
+
+
+@pytest.mark.parametrize("name", [None, "", "..", "shards-../../x"])
+def test_settings_without_their_records_place_are_refused(folder: Path, name: str | None) -> None:
+    path = folder / layout.SETTINGS_FILE
+    stored = json.loads(path.read_text())
+    del stored["data"]
+    path.write_text(json.dumps(stored if name is None else {**stored, "data": name}))
+    with pytest.raises(StoreError, match="another version of segsearch made it"):
         EdgeStore(folder)
 
 
@@ -100,14 +117,14 @@ def test_check_notices_changed_settings(folder: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_missing_part_is_called_damage(folder: Path, kind: str) -> None:
-    (folder / kind).rename(folder / "elsewhere")
+    (data(folder) / kind).rename(folder / "elsewhere")
     with pytest.raises(StoreDamaged, match="index the pictures again"):
         EdgeStore(folder)
 
 
 @pytest.mark.parametrize("name", ["segment.json", "vector_storage/vectors/status.dat"])
 def test_truncated_files_are_called_damage(folder: Path, name: str) -> None:
-    for path in folder.glob(f"segments/segments/*/{name}"):
+    for path in data(folder).glob(f"segments/segments/*/{name}"):
         path.write_bytes(b"")
     with pytest.raises(StoreDamaged, match="index the pictures again"):
         EdgeStore(folder)
@@ -115,16 +132,17 @@ def test_truncated_files_are_called_damage(folder: Path, name: str) -> None:
 
 def test_after_damage_the_sound_parts_are_free_again(folder: Path) -> None:
     hidden = folder / "hidden"
-    (folder / "roots").rename(hidden)
+    roots = data(folder) / "roots"
+    roots.rename(hidden)
     with pytest.raises(StoreDamaged):
         EdgeStore(folder)
-    hidden.rename(folder / "roots")
+    hidden.rename(roots)
     with closing(EdgeStore(folder)) as store:
         assert store.count("segments") == len(SEGMENTS)
 
 
 def test_check_finds_zeroed_vectors(folder: Path) -> None:
-    (vectors,) = folder.glob("segments/segments/*/vector_storage/vectors/chunk_0.mmap")
+    (vectors,) = data(folder).glob("segments/segments/*/vector_storage/vectors/chunk_0.mmap")
     with vectors.open("r+b") as file:
         file.write(bytes(DIM * np.dtype(np.float32).itemsize))
     with closing(EdgeStore(folder)) as store:

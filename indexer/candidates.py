@@ -1,0 +1,144 @@
+"""The files of a run, each with the record it had: which are new, changed, or known."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from indexer import follow, library
+from indexer.index import Index
+from indexer.records import File
+from indexer.report import Survey
+from indexer.roots import owner
+
+if TYPE_CHECKING:
+    from indexer.detections import Detections
+
+State = Literal["new", "changed", "retry", "unchanged", "known_failures"]
+
+#: Files whose records are looked up at once.
+_LOOKUP = 512
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file to look at, with the record it had.
+
+    Attributes:
+        root: id of its library root; empty where no index knows one yet.
+        path: storable text, relative to the root.
+        found: where it is, or why it could not be looked at.
+        known: its record of an earlier run, or None.
+        detections: digest of what a detector found in it, or None.
+    """
+
+    root: str
+    path: str
+    found: library.Found | library.Problem
+    known: File | None
+    detections: str | None = None
+
+    @property
+    def state(self) -> State:
+        """What a run has to do with it: the first three are taken up, the others skipped."""
+        if self.known is None:
+            return "retry" if isinstance(self.found, library.Problem) else "new"
+        if isinstance(self.found, library.Problem):
+            return "retry"
+        before = (self.known.size, self.known.mtime_ns, self.known.detections)
+        if before != (self.found.size, self.found.mtime_ns, self.detections):
+            return "changed"
+        if self.known.failure is None:
+            return "unchanged"
+        return "retry" if self.known.failure.retryable else "known_failures"
+
+    @property
+    def pending(self) -> bool:
+        """Whether a run takes it up."""
+        return self.state in ("new", "changed", "retry")
+
+    @property
+    def redo(self) -> bool:
+        """Whether its picture must be cut anew though it is indexed: its detections changed."""
+        return (
+            self.known is not None
+            and self.known.image_id is not None
+            and self.known.detections != self.detections
+        )
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which files a run is about.
+
+    Attributes:
+        paths: absolute files and folders, none inside another.
+        exclude: see `indexer.library.scan`.
+        detections: what a detector found, or None.
+    """
+
+    paths: tuple[Path, ...]
+    exclude: tuple[str, ...] = ()
+    detections: Detections | None = None
+
+
+def candidates(index: Index | None, selection: Selection) -> Iterator[Candidate]:
+    """Scan the paths and look up what is known of every file, a batch at a time.
+
+    Args:
+        index: where the records are; None where there is no index yet.
+        selection: which files.
+
+    Raises:
+        SegsearchError: a path is missing or cannot be listed.
+    """
+    roots = {} if index is None else index.roots()
+    detections = selection.detections
+    for path in selection.paths:
+        base = library.root_folder(path)
+        found = iter(library.scan(path, selection.exclude))
+        while batch := list(itertools.islice(found, _LOOKUP)):
+            places = [
+                owner(base / library.original(item.path), roots) or ("", item.path)
+                for item in batch
+            ]
+            known = _known(index, places)
+            for (root, name), item in zip(places, batch, strict=True):
+                digest = None if detections is None else detections.digest(name)
+                yield Candidate(root, name, item, known.get((root, name)), digest)
+
+
+def survey(index: Index | None, selection: Selection) -> Survey:
+    """Count what a run would find, reading no file.
+
+    Raises:
+        SegsearchError: a path is missing or cannot be listed.
+    """
+    counts: Counter[str] = Counter()
+    size = recorded = 0
+    for candidate in candidates(index, selection):
+        counts[candidate.state] += 1
+        recorded += candidate.known is not None
+        if candidate.pending and isinstance(candidate.found, library.Found):
+            size += candidate.found.size
+    gone = 0
+    if index is not None and follow.count_recorded(index, selection.paths) > recorded:
+        gone = follow.count_gone(index, selection.paths)
+    return Survey(counts.total(), **counts, gone=gone, pending_bytes=size)
+
+
+def _known(index: Index | None, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], File]:
+    """Return the records of these (root id, relative path), by the same."""
+    wanted: dict[str, list[str]] = {}
+    for root, name in places:
+        wanted.setdefault(root, []).append(name)
+    return {
+        (root, name): file
+        for root, names in wanted.items()
+        if index is not None and root
+        for name, file in index.files(root, names).items()
+    }

@@ -1,0 +1,162 @@
+"""Following a library that changes: files that are gone, renamed or moved with their folder."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from indexer.errors import SegsearchError
+from indexer.index import Index
+from indexer.library import full_path, original, split_path
+from indexer.records import File, Image
+from indexer.roots import locate, owner
+
+#: Records of a root that are compared with another folder, to see whether it is the same.
+_SAMPLE = 256
+
+
+def is_gone(path: Path) -> bool:
+    """Return whether nothing is there for certain, not merely out of reach for now."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def count_recorded(index: Index, paths: Sequence[Path]) -> int:
+    """Count the recorded files at or below these paths."""
+    return sum(index.count_files(*place) for place in _places(index, paths))
+
+
+def count_gone(index: Index, paths: Sequence[Path]) -> int:
+    """Count the recorded files at or below these paths that are gone."""
+    return sum(1 for place in _places(index, paths) for _ in _gone(index, *place))
+
+
+def prune(index: Index, paths: Sequence[Path]) -> int:
+    """Remove what is recorded at or below these paths and gone; return how many files that was.
+
+    Raises:
+        SegsearchError: nothing of a whole library root is there: its drive may be away.
+    """
+    places = _places(index, paths)
+    for place in places:
+        refuse_missing(index, place[0])
+    removed = 0
+    for place in places:
+        for file in _gone(index, *place):
+            index.remove_file(file)
+            removed += 1
+    return removed
+
+
+def refuse_missing(index: Index, root: str) -> None:
+    """Refuse to go on where nothing of a library root is there.
+
+    Raises:
+        SegsearchError: it has records, and all their files are gone.
+    """
+    folder = index.roots()[root]
+    places = (folder / original(file.path) for file in index.files_below(root, ""))
+    first = next(places, None)
+    if first is None or not is_gone(first) or not all(map(is_gone, places)):
+        return
+    raise SegsearchError(
+        f"no recorded picture of {folder} is there any more, so nothing was removed",
+        f"mount its drive; if the pictures are really gone: segsearch forget {folder}",
+    )
+
+
+def forget(index: Index, paths: Sequence[Path]) -> int:
+    """Remove the records of all files at or below these paths; return how many that were.
+
+    Raises:
+        SegsearchError: one of the paths is not in the library.
+    """
+    removed = 0
+    for path in paths:
+        places = _places(index, [path])
+        if not places:
+            raise SegsearchError(
+                f"{path} is not in the library", "segsearch status shows its folders"
+            )
+        for root, below in places:
+            for file in index.files_below(root, below):
+                index.remove_file(file)
+                removed += 1
+            if not below:
+                index.remove_root(root)
+    return removed
+
+
+def drop_renamed(index: Index, image: Image) -> Image | None:
+    """Let an image go of the names that are gone while their library root is there.
+
+    For an image that has just been found under another name: it was renamed. The records of the
+    old names go first, so that a run that is killed here finds the same again.
+
+    Returns:
+        The image with the names that are left, maybe none; None if no name is gone.
+    """
+    roots = index.roots()
+    stale = [path for path in image.paths if _renamed(path, roots)]
+    if not stale:
+        return None
+    for path in stale:
+        index.forget_file(*split_path(path))
+    return index.with_paths(image, tuple(path for path in image.paths if path not in stale))
+
+
+def moved_root(index: Index, folder: Path) -> str | None:
+    """Return the id of the library root that has been moved to this folder, if one has.
+
+    That is one whose own folder is gone, while most of its files (the first 256 are compared) are
+    here with the same relative paths, sizes and mtimes.
+    """
+    for root, before in index.roots().items():
+        if not is_gone(before):
+            continue
+        files = list(itertools.islice(index.files_below(root, ""), _SAMPLE))
+        here = sum(_same_file(folder / original(file.path), file) for file in files)
+        if 2 * here > len(files):
+            return root
+    return None
+
+
+def _places(index: Index, paths: Sequence[Path]) -> list[tuple[str, str]]:
+    """Return (root id, relative path) of every place where files at or below the paths may be."""
+    roots = index.roots()
+    places = [(id_, "") for id_, root in roots.items() if _is_below(root, paths)]
+    for path in paths:
+        above = owner(path, roots)
+        if above is not None and above[1]:
+            places.append(above)
+    return places
+
+
+def _is_below(root: Path, paths: Sequence[Path]) -> bool:
+    return any(root.is_relative_to(path) for path in paths)
+
+
+def _gone(index: Index, root: str, path: str) -> Iterator[File]:
+    roots = index.roots()
+    for file in index.files_below(root, path):
+        if is_gone(locate(full_path(file.root, file.path), roots)):
+            yield file
+
+
+def _renamed(path: str, roots: dict[str, Path]) -> bool:
+    root = roots[split_path(path)[0]]
+    return root.is_dir() and is_gone(locate(path, roots))
+
+
+def _same_file(path: Path, file: File) -> bool:
+    try:
+        info = path.stat()
+    except OSError:
+        return False
+    return (info.st_size, info.st_mtime_ns) == (file.size, file.mtime_ns)

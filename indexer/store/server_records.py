@@ -1,0 +1,185 @@
+"""The records of an index on a Qdrant server: four collections, under one name each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from qdrant_client import models
+
+from indexer.store import answers, server_models
+from indexer.store.base import (
+    EVERYTHING,
+    KINDS,
+    Filter,
+    Kind,
+    Page,
+    Payload,
+    Point,
+    ScoredPoint,
+    Vector,
+)
+from indexer.store.server_link import Link
+
+_POLL_S = 0.5
+
+
+class ServerRecords:
+    """The reading and writing part of a `Store`, on the collections of these names.
+
+    Writes return when the server has applied them.
+    """
+
+    def __init__(self, link: Link, collections: Mapping[Kind, str], dim: int) -> None:
+        """Use the collections, or what aliases of these names stand for at each request."""
+        self._link = link
+        self._collections = collections
+        self._dim = dim
+
+    def upsert(self, kind: Kind, points: Sequence[Point]) -> None:
+        """See `Store.upsert`."""
+        answers.check_points(kind, points, self._dim)
+        if not points:
+            return
+        stored = [
+            models.PointStruct(
+                id=p.id, payload=p.payload, vector={} if p.vector is None else p.vector.tolist()
+            )
+            for p in points
+        ]
+        self._link.ask(lambda: self._link.client.upsert(self._collections[kind], stored, wait=True))
+
+    def delete(self, kind: Kind, where: Filter) -> None:
+        """See `Store.delete`."""
+        answers.check_not_everything(where)
+        self._link.ask(
+            lambda: self._link.client.delete(
+                self._collections[kind], server_models.filter_from(where), wait=True
+            )
+        )
+
+    def set_payload(self, kind: Kind, payload: Payload, where: Filter) -> None:
+        """See `Store.set_payload`."""
+        self._link.ask(
+            lambda: self._link.client.set_payload(
+                self._collections[kind], payload, server_models.filter_from(where), wait=True
+            )
+        )
+
+    def get(self, kind: Kind, ids: Sequence[str], *, vectors: bool = False) -> list[Point]:
+        """See `Store.get`."""
+        answers.check_ids(ids)
+        records = self._link.ask(
+            lambda: self._link.client.retrieve(
+                self._collections[kind], list(ids), with_payload=True, with_vectors=vectors
+            )
+        )
+        found = {str(record.id): record for record in records}
+        return [server_models.point_from(found[wanted]) for wanted in ids if wanted in found]
+
+    def search(
+        self,
+        kind: Kind,
+        vector: Vector,
+        *,
+        where: Filter = EVERYTHING,
+        limit: int = 20,
+        offset: int = 0,
+    ) -> list[ScoredPoint]:
+        """See `Store.search`."""
+        answers.check_query(kind, vector, self._dim)
+
+        def fetch(number: int) -> list[ScoredPoint]:
+            answer = self._link.ask(
+                lambda: self._link.client.query_points(
+                    self._collections[kind],
+                    query=vector.tolist(),
+                    query_filter=server_models.filter_from(where),
+                    limit=number,
+                    with_payload=True,
+                )
+            )
+            return [ScoredPoint(str(h.id), h.score, h.payload or {}) for h in answer.points]
+
+        return answers.best(fetch, limit, offset)
+
+    def recommend(
+        self,
+        kind: Kind,
+        positives: Sequence[str],
+        negatives: Sequence[str] = (),
+        *,
+        where: Filter = EVERYTHING,
+        limit: int = 20,
+        offset: int = 0,
+    ) -> list[ScoredPoint]:
+        """See `Store.recommend`."""
+        query, others = answers.recommendation(self, kind, positives, negatives, where)
+        return self.search(kind, query, where=others, limit=limit, offset=offset)
+
+    def scroll(
+        self,
+        kind: Kind,
+        *,
+        where: Filter = EVERYTHING,
+        limit: int = 256,
+        after: str | None = None,
+        vectors: bool = False,
+    ) -> Page:
+        """See `Store.scroll`."""
+        records, following = self._link.ask(
+            lambda: self._link.client.scroll(
+                self._collections[kind],
+                scroll_filter=server_models.filter_from(where),
+                limit=limit,
+                offset=after,
+                with_payload=True,
+                with_vectors=vectors,
+            )
+        )
+        return Page(
+            [server_models.point_from(r) for r in records],
+            None if following is None else str(following),
+        )
+
+    def count(self, kind: Kind, where: Filter = EVERYTHING) -> int:
+        """See `Store.count`."""
+        return self._link.ask(
+            lambda: self._link.client.count(
+                self._collections[kind], server_models.filter_from(where), exact=True
+            )
+        ).count
+
+    def facet(
+        self, kind: Kind, key: str, *, where: Filter = EVERYTHING, limit: int = 100
+    ) -> dict[str, int]:
+        """See `Store.facet`."""
+        answers.check_facet(kind, key)
+        answer = self._link.ask(
+            lambda: self._link.client.facet(
+                self._collections[kind],
+                key,
+                facet_filter=server_models.filter_from(where),
+                limit=limit,
+                exact=True,
+            )
+        )
+        return {str(hit.value): hit.count for hit in answer.hits}
+
+    def optimise(self) -> None:
+        """Wait until the server, which optimises on its own, has done so."""
+        for kind in KINDS:
+            while self._status(kind) == models.CollectionStatus.YELLOW:
+                time.sleep(_POLL_S)
+
+    def flush(self) -> None:
+        """Do nothing: a server writes to its log first, and to the disk every few seconds."""
+
+    def check(self) -> None:
+        """See `Store.check`; reads every record."""
+        answers.verify(self)
+
+    def _status(self, kind: Kind) -> models.CollectionStatus:
+        return self._link.ask(
+            lambda: self._link.client.get_collection(self._collections[kind])
+        ).status

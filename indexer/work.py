@@ -1,0 +1,55 @@
+"""What a run is given: the models, and how to go about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from indexer.report import Report
+
+if TYPE_CHECKING:  # the models import torch, which a run with nothing new never needs
+    from indexer.detections import Detections
+    from indexer.embedding import Embedder
+    from indexer.segmentation.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class Models:
+    """The two models of a run.
+
+    Attributes:
+        segmenter: SAM 2.
+        embedder: CLIP.
+        batch_size: crops that CLIP takes at once.
+        concurrent: whether both may compute at the same time: on a CPU they would fight for the
+            cores.
+    """
+
+    segmenter: Segmenter
+    embedder: Embedder
+    batch_size: int
+    concurrent: bool
+
+
+@dataclass(frozen=True)
+class Work:
+    """How a run goes about it.
+
+    Attributes:
+        workers: threads that read and decode.
+        limit: index at most this many new pictures; None is all.
+        grid: whether SAM 2 is asked at every point of the grid, or about detections only.
+        detections: what a detector found, or None.
+        stopped: asked often, from several threads; True ends the run at a clean point.
+        on_progress: called often, from several threads but one at a time.
+        started: when the run began, in seconds of `time.monotonic`.
+    """
+
+    workers: int
+    limit: int | None
+    grid: bool
+    detections: Detections | None
+    stopped: Callable[[], bool]
+    on_progress: Callable[[Report], None]
+    started: float
