@@ -93,22 +93,20 @@ def forget(index: Index, paths: Sequence[Path]) -> int:
     return removed
 
 
-def drop_renamed(index: Index, image: Image) -> Image | None:
-    """Let an image go of the names that are gone while their library root is there.
+def renamed(index: Index, image: Image, path: str) -> bool:
+    """Say whether an indexed image found at one more place was renamed, and record it if so.
 
-    For an image that has just been found under another name: it was renamed. The records of the
-    old names go first, so that a run that is killed here finds the same again.
-
-    Returns:
-        The image with the names that are left, maybe none; None if no name is gone.
+    That is so where one of its places is gone while the library root is there. The records of the
+    files at such places go first, so that a run that is killed here finds the same again.
     """
     roots = index.roots()
-    stale = [path for path in image.paths if _renamed(path, roots)]
-    if not stale:
-        return None
-    for path in stale:
-        index.forget_file(*split_path(path))
-    return index.with_paths(image, tuple(path for path in image.paths if path not in stale))
+    stale = [old for old in image.paths if old != path and _has_left(old, roots)]
+    for old in stale:
+        index.forget_file(*split_path(old))
+    if stale:
+        left = [old for old in image.paths if old not in (*stale, path)]
+        index.set_paths(image, (*left, path))
+    return bool(stale)
 
 
 def moved_root(index: Index, folder: Path) -> str | None:
@@ -149,7 +147,7 @@ def _gone(index: Index, root: str, path: str) -> Iterator[File]:
             yield file
 
 
-def _renamed(path: str, roots: dict[str, Path]) -> bool:
+def _has_left(path: str, roots: dict[str, Path]) -> bool:
     root = roots[split_path(path)[0]]
     return root.is_dir() and is_gone(locate(path, roots))
 

@@ -8,7 +8,7 @@ image record is absent are invisible to every method here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.errors import IndexNotFound
@@ -177,7 +177,7 @@ class Index:
     def add_path(self, image: Image, path: str) -> None:
         """Let an indexed image lie at one more place."""
         if path not in image.paths:
-            self.with_paths(image, (*image.paths, path))
+            self.set_paths(image, (*image.paths, path))
 
     def recorded_paths(self, image_id: str) -> tuple[str, ...]:
         """Return where an image lies as the file records have it, sorted."""
@@ -190,17 +190,16 @@ class Index:
         for image in self.images([image_id]):
             paths = tuple(other for other in image.paths if other != path)
             if paths:
-                self.with_paths(image, paths)
+                self.set_paths(image, paths)
             else:
                 self._store.delete("images", Filter((HasId((image_id,)),)))
                 self._store.delete("segments", Filter((Match("image_id", (image_id,)),)))
 
-    def with_paths(self, image: Image, paths: tuple[str, ...]) -> Image:
-        """Set where an image lies, and return it so."""
+    def set_paths(self, image: Image, paths: tuple[str, ...]) -> None:
+        """Set where an indexed image lies."""
         payload = {"paths": list(paths)}
         self._store.set_payload("segments", payload, Filter((Match("image_id", (image.id,)),)))
         self._store.set_payload("images", payload, Filter((HasId((image.id,)),)))
-        return replace(image, paths=paths)
 
     def images(self, ids: Sequence[str], *, vectors: bool = False) -> list[Image]:
         """Return the images with these ids, in the order asked; absent ones are left out."""

@@ -95,6 +95,7 @@ class Indexer:
         self._where = str(index)
         self._boxes = None if boxes is None else Path(boxes)
         self._grid = grid
+        self._batch_size = batch_size
         self._workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
         self._loader = Loader(
             Choice(
@@ -140,7 +141,16 @@ class Indexer:
         detections = self._detections()
         selection = Selection(_absolute(paths), _patterns(exclude), detections)
         started = time.monotonic()
-        work = Work(self._workers, limit, self._grid, detections, stopped, on_progress, started)
+        work = Work(
+            self._workers,
+            self._batch_size,
+            limit,
+            self._grid,
+            detections,
+            stopped,
+            on_progress,
+            started,
+        )
         if rebuild:
             with self._opened() as (index, store):
                 return self._rebuild(index, store, selection, work)

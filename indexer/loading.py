@@ -91,7 +91,6 @@ class Loader:
                 self._models = Models(
                     Segmenter(profile.sam2, profile.masks, device, precision),
                     Embedder(profile.clip, device, precision, choice.batch_size),
-                    choice.batch_size,
                     concurrent=device.type == "cuda",
                 )
             return self._models

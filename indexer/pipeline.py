@@ -33,6 +33,9 @@ from indexer.writing import Embedded, Failed, Known, Ready, Writer
 if TYPE_CHECKING:  # these import torch, which a run with nothing new never needs
     from indexer.crops import Crop
 
+#: Most files, and about how many seconds, that a picture waits for a batch of CLIP to fill: what
+#: waits is lost when the run is killed, and nobody sees it done.
+_MOST_WAITING, _LONGEST_WAIT_S = 256, 5.0
 #: Pictures that wait between two stages, beyond those that a batch of CLIP is made of.
 _DEPTH = 2
 
@@ -177,21 +180,24 @@ class Run:
         return _Cut(item.candidate, item.decoded, regions)
 
     def _embedded(self, items: Generator[_Segmented, None, None]) -> Generator[Ready, None, None]:
-        """Embed the crops of as many pictures together as fill a batch, everything in order."""
-        waiting: list[_Waiting] = []
-        crops = 0
         with contextlib.closing(items):
-            for item in items:
-                if not isinstance(item, _Cut):
-                    waiting.append(item)
-                else:
-                    cropped = self._crop(item)
-                    waiting.append(cropped)
-                    crops += len(cropped.crops)
-                if crops == 0 or crops >= self._models().batch_size:
-                    yield from self._embed(waiting)
-                    waiting, crops = [], 0
-            yield from self._embed(waiting)
+            cropped = (self._crop(item) if isinstance(item, _Cut) else item for item in items)
+            for batch in self._batches(cropped):
+                yield from self._embed(batch)
+
+    def _batches(self, items: Iterator[_Waiting]) -> Iterator[list[_Waiting]]:
+        """Put together as many pictures as fill a batch of CLIP, everything in order."""
+        waiting: list[_Waiting] = []
+        crops, since = 0, 0.0
+        for item in items:
+            since = since if waiting else time.monotonic()
+            waiting.append(item)
+            crops += len(item.crops) if isinstance(item, _Cropped) else 0
+            full = crops >= self._work.batch_size or len(waiting) >= _MOST_WAITING
+            if crops == 0 or full or time.monotonic() - since > _LONGEST_WAIT_S:
+                yield waiting
+                waiting, crops = [], 0
+        yield waiting
 
     def _crop(self, item: _Cut) -> _Cropped:
         embedder = self._models().embedder

@@ -21,14 +21,12 @@ class Models:
     Attributes:
         segmenter: SAM 2.
         embedder: CLIP.
-        batch_size: crops that CLIP takes at once.
         concurrent: whether both may compute at the same time: on a CPU they would fight for the
             cores.
     """
 
     segmenter: Segmenter
     embedder: Embedder
-    batch_size: int
     concurrent: bool
 
 
@@ -38,6 +36,7 @@ class Work:
 
     Attributes:
         workers: threads that read and decode.
+        batch_size: crops that CLIP takes at once.
         limit: index at most this many new pictures; None is all.
         grid: whether SAM 2 is asked at every point of the grid, or about detections only.
         detections: what a detector found, or None.
@@ -47,6 +46,7 @@ class Work:
     """
 
     workers: int
+    batch_size: int
     limit: int | None
     grid: bool
     detections: Detections | None

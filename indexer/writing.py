@@ -101,13 +101,14 @@ class Writer:
             self.under_way.discard(image_id)
             self._again.append(candidate)
             return {}
-        left = follow.drop_renamed(self._index, present[0])
         path = library.full_path(candidate.root, candidate.path)
-        self._index.add_path(left or present[0], path)
+        renamed = follow.renamed(self._index, present[0], path)
+        if not renamed:
+            self._index.add_path(present[0], path)
         self._finish(candidate, file_record(candidate, image_id=image_id))
         if candidate.known is not None and candidate.known.image_id == image_id:
             return {"unchanged": 1}  # touched, but the same
-        return {"copies": 1} if left is None else {"renamed": 1}
+        return {"renamed": 1} if renamed else {"copies": 1}
 
     def _write_picture(self, item: Embedded) -> dict[str, int]:
         candidate, picture = item.candidate, item.picture

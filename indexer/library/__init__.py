@@ -23,6 +23,7 @@ REASONS = {
     "corrupt": "the picture data is damaged, cut short, or of a variant that cannot be decoded",
     "empty": "the file has no bytes",
     "needs_extra": "the format needs a library that is not installed",
+    "out_of_memory": "the device has too little memory for the picture, even bit by bit",
     "too_large": "the file has more bytes, or the picture more pixels, than the limits allow",
     "unreadable": "the operating system did not let it be read",
     "unsupported_format": "the bytes are not in any of the supported picture formats",

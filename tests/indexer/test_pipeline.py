@@ -1,0 +1,163 @@
+"""What the stages of a run do together, on the real models and the real embedded store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from indexer import Indexer
+from indexer.errors import ModelError
+from indexer.index import Index
+from indexer.profiles import Profile
+from indexer.records import Failure, Vector
+from indexer.report import Report
+from indexer.store import open_store
+from tests.pictures import write_scene
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Four different pictures."""
+    for seed, name in enumerate("abcd"):
+        write_scene(tmp_path / "photos" / f"{name}.png", seed)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def quick(fast_profile: Profile) -> Profile:
+    """A profile with very few points."""
+    return replace(fast_profile, masks=replace(fast_profile.masks, points_per_side=2))
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> str:
+    return str(tmp_path / "index")
+
+
+def failures(where: str) -> dict[str, Failure | None]:
+    with closing(open_store(where, create_ok=False)) as store:
+        return {file.path: file.failure for file in Index(store, where).failures()}
+
+
+@contextmanager
+def out_of_memory(module: torch.nn.Module, calls: set[int]) -> Iterator[None]:
+    """Let these calls of a model's part fail as on a full device."""
+    count = 0
+
+    def fail(*_: object) -> None:
+        nonlocal count
+        count += 1
+        if count in calls:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    handle = module.register_forward_pre_hook(fail)
+    yield
+    handle.remove()
+
+
+def test_pictures_are_written_while_others_are_being_cut(
+    photos: Path, where: str, quick: Profile
+) -> None:
+    seen: list[Report] = []
+    with Indexer(where, quick, batch_size=1) as indexer:
+        indexer.index([photos], on_progress=seen.append)
+    names = {r.current.name for r in seen if r.current and 0 < r.images < 4 and r.pending}
+    assert names & {"b.png", "c.png", "d.png"}
+
+
+def test_progress_comes_one_call_at_a_time(photos: Path, where: str, quick: Profile) -> None:
+    inside = threading.Lock()
+    threads: set[str] = set()
+
+    def note(_: Report) -> None:
+        assert inside.acquire(blocking=False)
+        threads.add(threading.current_thread().name)
+        inside.release()
+
+    with Indexer(where, quick) as indexer:
+        indexer.index([photos], on_progress=note)
+    assert len(threads) > 1
+
+
+def test_no_thread_is_left_behind(photos: Path, where: str, quick: Profile) -> None:
+    with Indexer(where, quick) as indexer:
+        indexer.index([photos], limit=1)
+        before = set(threading.enumerate())
+        indexer.index([photos], limit=1)
+        indexer.index([photos], stopped=lambda: True)
+        assert set(threading.enumerate()) == before
+
+
+def test_the_size_of_batches_does_not_matter(photos: Path, tmp_path: Path, quick: Profile) -> None:
+    found: list[Vector] = []
+    one = Indexer(tmp_path / "one", quick, batch_size=64, points_per_batch=16, workers=1)
+    other = Indexer(tmp_path / "other", quick, batch_size=3, points_per_batch=1, workers=4)
+    for indexer in (one, other):
+        indexer.index([photos])
+    with (
+        closing(open_store(str(tmp_path / "one"), create_ok=False)) as first,
+        closing(open_store(str(tmp_path / "other"), create_ok=False)) as second,
+    ):
+        pairs = zip(first.scroll("segments").points, second.scroll("segments").points, strict=True)
+        for left, right in pairs:
+            assert (left.id, left.payload) == (right.id, right.payload)
+        (image,) = {p.payload["image_id"] for p in first.scroll("segments", limit=1).points}
+        for store in (first, second):
+            (point,) = store.get("images", [image], vectors=True)
+            assert point.vector is not None
+            found.append(point.vector)
+    assert found[0] == pytest.approx(found[1], abs=1e-5)
+
+
+def test_a_picture_too_large_for_the_device_is_recorded_and_tried_again(
+    photos: Path, where: str, quick: Profile
+) -> None:
+    with Indexer(where, quick) as indexer:
+        encoder = indexer.models().segmenter.model.upstream.image_encoder
+        with out_of_memory(encoder, {2}):
+            report = indexer.index([photos])
+        assert (report.images, report.failed, report.complete) == (3, 1, True)
+        failure = failures(where)["b.png"]
+        assert failure is not None
+        assert (failure.reason, failure.retryable) == ("out_of_memory", True)
+        assert indexer.index([photos]).images == 1
+    assert failures(where) == {}
+
+
+def test_a_batch_of_crops_that_does_not_fit_is_halved(
+    photos: Path, where: str, quick: Profile
+) -> None:
+    with Indexer(where, quick) as indexer:
+        with out_of_memory(indexer.models().embedder.upstream.visual.conv1, {1, 2}):
+            report = indexer.index([photos])
+        assert (report.images, report.failed) == (4, 0)
+
+
+def test_a_bug_is_not_taken_for_a_bad_picture(photos: Path, where: str, quick: Profile) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with Indexer(where, quick) as indexer:
+        model = indexer.models().segmenter.model.upstream.image_encoder
+        handle = model.register_forward_pre_hook(fail)
+        with pytest.raises(ZeroDivisionError):
+            indexer.index([photos])
+        handle.remove()
+        assert indexer.index([photos]).images == 4
+
+
+def test_another_precision_is_provenance_only(photos: Path, where: str, quick: Profile) -> None:
+    with Indexer(where, quick, precision="bfloat16") as indexer:
+        indexer.index([photos / "a.png"])
+    with closing(open_store(where, create_ok=False)) as store:
+        assert Index(store, where).recipe.provenance["precision"] == "bfloat16"
+    with Indexer(where, quick, precision="float32") as indexer:
+        assert indexer.index([photos]).images == 3
+    with pytest.raises(ModelError, match="float8"):
+        Indexer(where, quick, precision="float8").models()
