@@ -96,8 +96,8 @@ def test_no_thread_is_left_behind(photos: Path, where: str, quick: Profile) -> N
 
 def test_the_size_of_batches_does_not_matter(photos: Path, tmp_path: Path, quick: Profile) -> None:
     found: list[Vector] = []
-    one = Indexer(tmp_path / "one", quick, batch_size=64, points_per_batch=16, workers=1)
-    other = Indexer(tmp_path / "other", quick, batch_size=3, points_per_batch=1, workers=4)
+    one = Indexer(tmp_path / "one", quick, batch_size=64, workers=1)
+    other = Indexer(tmp_path / "other", quick, batch_size=3, workers=4)
     for indexer in (one, other):
         indexer.index([photos])
     with (
