@@ -24,7 +24,8 @@ demo: $(READY)
 	$(BIN)/segsearch demo $(OUT)/demo $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 test: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal -m 'not soak and not timed'
+	$(BIN)/pytest -m timed
 
 soak: $(READY)
 	$(BIN)/pytest -m soak

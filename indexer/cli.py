@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PathsArgument = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[PATH]...",
+        metavar="PATH...",
         help="Folders or pictures; without any, the index's own.",
         show_default=False,
     ),

@@ -57,6 +57,7 @@ def modules_after(*command: str | Path) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("command", ["segsearch", "index", "search"])
 def test_help_is_quick(command: str) -> None:
     seconds = []
@@ -112,6 +113,7 @@ def test_killed_runs_go_on_to_the_same_end(tmp_path: Path, profile: Path) -> Non
     assert records(broken) == records(whole)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_ends_soon_and_says_how_to_go_on(
     tmp_path: Path, profile: Path, number: signal.Signals
@@ -131,6 +133,7 @@ def test_a_stopped_run_ends_soon_and_says_how_to_go_on(
     assert images_in(index) == 16
 
 
+@pytest.mark.timed
 def test_a_run_that_cannot_stop_is_ended(tmp_path: Path, profile: Path) -> None:
     """As where a large model is in the middle of a step, or weights are being downloaded."""
     folder, index = photos(tmp_path, 2), tmp_path / "idx"
@@ -147,6 +150,7 @@ def test_a_run_that_cannot_stop_is_ended(tmp_path: Path, profile: Path) -> None:
     assert err.rstrip().endswith("stopped: run the same command again to go on")
 
 
+@pytest.mark.timed
 def test_nothing_new_is_quick(tmp_path: Path, profile: Path) -> None:
     """Most of it is the start of two processes, so the quickest of a few counts."""
     folder, index = tmp_path / "photos", tmp_path / "idx"

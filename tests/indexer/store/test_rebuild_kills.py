@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 #: Does what argv[2] says to a copy of an index with a draft, in a process that is killed just
-#: before its nth step that changes what there is, for n = 1, 2, … until nothing is left to kill.
+#: before its nth step that changes what there is, for n = 1, 1 + argv[3], … until nothing is left.
 #: Other processes then say what they find there, and what is there when the same is done again.
 KILLER = """
 import json, os, shutil, signal, subprocess, sys
@@ -18,7 +20,7 @@ from indexer.store import discard, draft_location
 from indexer.store.edge import EdgeStore
 from tests.indexer.store.samples import DIM, RECIPE, segment, vec
 
-place, action = Path(sys.argv[1]), sys.argv[2]
+place, action, stride = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 template, index = place / "template", place / "index"
 draft = str(index / "rebuild")
 RECIPE["name"] = "new"
@@ -83,9 +85,9 @@ def listing():
     return sorted(path.name.split("-")[0] for path in index.iterdir()) if index.exists() else []
 
 assert child(prepare)[0] == 0
-nth, code = 0, -signal.SIGKILL
+nth, code = 1 - stride, -signal.SIGKILL
 while code == -signal.SIGKILL:
-    nth += 1
+    nth += stride
     shutil.rmtree(index, ignore_errors=True)
     subprocess.run(["cp", "-a", str(template), str(index)], check=True)  # keeps sparse files so
     code, _ = child(doomed(nth))
@@ -104,9 +106,9 @@ while code == -signal.SIGKILL:
 """
 
 
-def killed(place: Path, action: str) -> list[tuple[str, str, str, list[str]]]:
+def killed(place: Path, action: str, stride: int = 1) -> list[tuple[str, str, str, list[str]]]:
     """Return index and draft after each kill, the index after doing it again, its files then."""
-    command = [sys.executable, "-c", KILLER, str(place), action]
+    command = [sys.executable, "-c", KILLER, str(place), action, str(stride)]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr == ""
@@ -116,6 +118,14 @@ def killed(place: Path, action: str) -> list[tuple[str, str, str, list[str]]]:
 WHOLE = ["segsearch.json", "shards"]
 
 
+def test_an_adoption_killed_at_some_steps(tmp_path: Path) -> None:
+    outcomes = killed(tmp_path, "adopt", stride=6)
+    before, after = ("old 3", "new 5", "new 5", WHOLE), ("new 5", "none", "new 5", WHOLE)
+    assert set(map(repr, outcomes)) == {repr(before), repr(after)}
+    assert outcomes == sorted(outcomes, key=repr, reverse=True)  # first the old, then the new
+
+
+@pytest.mark.soak
 def test_a_killed_adoption_leaves_the_old_index_or_the_new_one(tmp_path: Path) -> None:
     outcomes = killed(tmp_path, "adopt")
     before, after = ("old 3", "new 5", "new 5", WHOLE), ("new 5", "none", "new 5", WHOLE)
@@ -132,6 +142,7 @@ def test_a_killed_creation_leaves_none_or_all(tmp_path: Path) -> None:
     assert len(outcomes) >= 2
 
 
+@pytest.mark.soak
 def test_a_killed_removal_leaves_all_or_none(tmp_path: Path) -> None:
     outcomes = killed(tmp_path, "discard")
     assert outcomes[0] == ("old 3", "new 5", "none", [])
