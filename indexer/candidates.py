@@ -86,17 +86,21 @@ class Selection:
     detections: Detections | None = None
 
 
-def candidates(index: Index | None, selection: Selection) -> Iterator[Candidate]:
+def candidates(
+    index: Index | None, selection: Selection, roots: dict[str, Path] | None = None
+) -> Iterator[Candidate]:
     """Scan the paths and look up what is known of every file, a batch at a time.
 
     Args:
         index: where the records are; None where there is no index yet.
         selection: which files.
+        roots: the library roots, id → absolute path; those of the index, if not given.
 
     Raises:
         SegsearchError: a path is missing or cannot be listed.
     """
-    roots = {} if index is None else index.roots()
+    if roots is None:
+        roots = {} if index is None else index.roots()
     detections = selection.detections
     for path in selection.paths:
         base = library.root_folder(path)
@@ -112,15 +116,17 @@ def candidates(index: Index | None, selection: Selection) -> Iterator[Candidate]
                 yield Candidate(root, name, item, known.get((root, name)), digest)
 
 
-def survey(index: Index | None, selection: Selection) -> Survey:
-    """Count what a run would find, reading no file.
+def survey(
+    index: Index | None, selection: Selection, roots: dict[str, Path] | None = None
+) -> Survey:
+    """Count what a run would find, reading no file; see `candidates` for the arguments.
 
     Raises:
         SegsearchError: a path is missing or cannot be listed.
     """
     counts: Counter[str] = Counter()
     size = recorded = 0
-    for candidate in candidates(index, selection):
+    for candidate in candidates(index, selection, roots):
         counts[candidate.state] += 1
         recorded += candidate.known is not None
         if candidate.pending and isinstance(candidate.found, library.Found):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ import typer
 
 from indexer import console, malloc
 from indexer.console import DeviceOption, Format, FormatOption, IndexOption
+from indexer.errors import SegsearchError
 from indexer.progress import Progress, free_bytes, preview, summary
 from indexer.stopping import stop_at_signal
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 PathsArgument = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="PATH...",
+        metavar="PATH",
         help="Folders or pictures; without any, the index's own.",
         show_default=False,
     ),
@@ -95,6 +97,11 @@ class _Task:
     quiet: bool
     output: Format
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing but data and errors is written."""
+        return self.quiet or self.output is not Format.table
+
 
 def index(
     paths: PathsArgument = None,
@@ -141,7 +148,10 @@ def index(
     how: dict[str, Any] = {"precision": precision, "merge": merge, "boxes": boxes, "grid": grid}
     how |= {"workers": workers, "batch_size": batch_size, "points_per_batch": points_per_batch}
     with Indexer(index_, profile, device, **how) as indexer:
-        _dry_run(indexer, task) if dry_run else _index(indexer, task, watch=watch)
+        if dry_run:
+            _dry_run(indexer, task)
+        else:
+            _index(indexer, task, watch=watch)
 
 
 def forget(
@@ -210,16 +220,16 @@ def _failures(opened: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
 
 
 def _dry_run(indexer: Indexer, task: _Task) -> None:
-    found = indexer.survey(task.paths, exclude=task.exclude)
-    if task.output is Format.table:
-        console.say(preview(found))
-    else:
+    found = indexer.survey(task.paths, exclude=task.exclude, rebuild=task.rebuild)
+    if task.output is not Format.table:
         _write_figures(asdict(found), task.output)
+    elif not task.quiet:
+        console.say(preview(found))
 
 
 def _index(indexer: Indexer, task: _Task, *, watch: bool) -> None:
     malloc.keep_freed_memory()
-    with stop_at_signal() as stopped:
+    with stop_at_signal(quiet=task.is_quiet) as stopped:
         report = _pass(indexer, task, stopped)
         if watch and not stopped.is_set():
             _watch(indexer, task, stopped)
@@ -230,14 +240,15 @@ def _index(indexer: Indexer, task: _Task, *, watch: bool) -> None:
         raise typer.Exit(console.EXIT_SOME_FAILED)
 
 
-def _pass(indexer: Indexer, task: _Task, stopped: threading.Event) -> Report:
-    """Index once, and say what was done."""
-    quiet = task.quiet or task.output is not Format.table
-    if quiet:
+def _pass(
+    indexer: Indexer, task: _Task, stopped: threading.Event, *, again: bool = False
+) -> Report:
+    """Index once, and say what was done; of a pass that goes on, only if it was anything."""
+    if task.is_quiet:
         from indexer.models import quiet_downloads
 
         quiet_downloads()
-    progress = Progress(quiet=quiet, free_bytes=lambda: free_bytes(task.where))
+    progress = Progress(quiet=task.is_quiet, free_bytes=lambda: free_bytes(task.where))
     report = indexer.index(
         task.paths,
         exclude=task.exclude,
@@ -248,6 +259,8 @@ def _pass(indexer: Indexer, task: _Task, stopped: threading.Event) -> Report:
         stopped=stopped.is_set,
     )
     progress.end()
+    if again and not report.done and not report.pruned:
+        return report
     if task.output is not Format.table:
         plain = asdict(report)
         del plain["current"]
@@ -261,8 +274,6 @@ def _pass(indexer: Indexer, task: _Task, stopped: threading.Event) -> Report:
 
 
 def _watch(indexer: Indexer, task: _Task, stopped: threading.Event) -> None:
-    from dataclasses import replace
-
     from indexer.store import is_server
     from indexer.watch import changes
 
@@ -272,11 +283,15 @@ def _watch(indexer: Indexer, task: _Task, stopped: threading.Event) -> None:
     if not task.quiet:
         console.say(f"watching {', '.join(map(console.short_path, folders))}; Ctrl-C ends it")
     for _ in changes(folders, ignored, stopped):
-        _pass(indexer, task, stopped)
+        try:
+            _pass(indexer, task, stopped, again=True)
+        except SegsearchError as error:  # such as a drive that is away for a while
+            console.say(f"error: {error.message}")
 
 
 def _write_figures(figures: dict[str, Any], output: Format) -> None:
     console.write(json.dumps(figures, indent=2 if output is Format.json else None))
+    sys.stdout.flush()  # whoever watches wants it now
 
 
 def main() -> None:

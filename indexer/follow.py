@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import itertools
+import logging
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from indexer.errors import SegsearchError
 from indexer.index import Index
-from indexer.library import full_path, original, split_path
+from indexer.library import full_path, original, split_path, storable
 from indexer.records import File, Image
-from indexer.roots import locate, owner
+from indexer.roots import locate, outermost, owner
+
+_log = logging.getLogger(__name__)
 
 #: Records of a root that are compared with another folder, to see whether it is the same.
 _SAMPLE = 256
 
 
 def is_gone(path: Path) -> bool:
-    """Return whether nothing is there for certain, not merely out of reach for now."""
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
+    """Return whether nothing is there for certain, not merely out of reach for now.
+
+    What lies behind a link that leads nowhere is out of reach, as is what an error keeps away.
+    """
+    for each in (path, *path.parents):
+        try:
+            info = each.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return False
+        leads_nowhere = stat.S_ISLNK(info.st_mode) and not each.exists()
+        return each != path and not leads_nowhere
+    return True
 
 
 def count_recorded(index: Index, paths: Sequence[Path]) -> int:
@@ -71,6 +81,23 @@ def refuse_missing(index: Index, root: str) -> None:
     )
 
 
+def refuse_unreadable(index: Index, draft: Index) -> None:
+    """Refuse to replace an index by a draft that lacks what merely cannot be read now.
+
+    Raises:
+        SegsearchError: the index has pictures in places that the draft could not read.
+    """
+    for file in draft.failures():
+        if file.failure is None or file.failure.reason != "unreadable":
+            continue
+        if any(known.image_id for known in index.files_below(file.root, file.path)):
+            place = locate(full_path(file.root, file.path), index.roots())
+            raise SegsearchError(
+                f"{place} cannot be read now, so the old index was not replaced",
+                "make it readable and run the same command again",
+            )
+
+
 def forget(index: Index, paths: Sequence[Path]) -> int:
     """Remove the records of all files at or below these paths; return how many that were.
 
@@ -96,26 +123,29 @@ def forget(index: Index, paths: Sequence[Path]) -> int:
 def renamed(index: Index, image: Image, path: str) -> bool:
     """Say whether an indexed image found at one more place was renamed, and record it if so.
 
-    That is so where one of its places is gone while the library root is there. The records of the
-    files at such places go first, so that a run that is killed here finds the same again.
+    That is so where one of its places, as the image or a file's record has them, is gone while
+    something else is left in its library root. The records go after the image's places.
     """
     roots = index.roots()
-    stale = [old for old in image.paths if old != path and _has_left(old, roots)]
-    for old in stale:
-        index.forget_file(*split_path(old))
+    places = dict.fromkeys((*image.paths, *index.recorded_paths(image.id)))
+    stale = [old for old in places if old != path and _has_left(old, roots)]
     if stale:
         left = [old for old in image.paths if old not in (*stale, path)]
         index.set_paths(image, (*left, path))
+    for old in stale:
+        index.forget_file(*split_path(old))
     return bool(stale)
 
 
 def moved_root(index: Index, folder: Path) -> str | None:
     """Return the id of the library root that has been moved to this folder, if one has.
 
-    That is one whose own folder is gone, while most of its files (the first 256 are compared) are
-    here with the same relative paths, sizes and mtimes.
+    That is one whose own folder leads here by a link now, or is gone while most of its files (the
+    first 256 are compared) are here with the same relative paths, sizes and mtimes.
     """
     for root, before in index.roots().items():
+        if before.resolve() == folder:
+            return root
         if not is_gone(before):
             continue
         files = list(itertools.islice(index.files_below(root, ""), _SAMPLE))
@@ -123,6 +153,33 @@ def moved_root(index: Index, folder: Path) -> str | None:
         if 2 * here > len(files):
             return root
     return None
+
+
+def expected_roots(index: Index, paths: Sequence[Path]) -> dict[str, Path]:
+    """Return the library roots, id → absolute path, as a run over these paths would have them."""
+    roots = index.roots()
+    for path in paths:
+        moved = None if owner(path, roots) else moved_root(index, path)
+        if moved is not None:
+            roots[moved] = path
+    return roots
+
+
+def own_paths(index: Index) -> list[Path]:
+    """Return what an index follows: its folders, and the single files that were put into it.
+
+    Those that are not there are left out, with a warning.
+    """
+    folders, found = index.folders(), []
+    for root, path in index.roots().items():
+        if not path.is_dir():
+            _log.warning("skipped, for it is not there: %s", storable(str(path)))
+        elif root in folders:
+            found.append(path)
+        else:
+            files = (path / original(file.path) for file in index.files_below(root, ""))
+            found += [file for file in files if not is_gone(file)]
+    return outermost(found)
 
 
 def _places(index: Index, paths: Sequence[Path]) -> list[tuple[str, str]]:
@@ -149,7 +206,8 @@ def _gone(index: Index, root: str, path: str) -> Iterator[File]:
 
 def _has_left(path: str, roots: dict[str, Path]) -> bool:
     root = roots[split_path(path)[0]]
-    return root.is_dir() and is_gone(locate(path, roots))
+    something = root.is_dir() and next(root.iterdir(), None) is not None  # or its drive is away
+    return something and is_gone(locate(path, roots))
 
 
 def _same_file(path: Path, file: File) -> bool:

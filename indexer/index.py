@@ -8,13 +8,13 @@ image record is absent are invisible to every method here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from indexer.errors import IndexNotFound
 from indexer.library.paths import full_path, original, storable
 from indexer.recipe import Recipe, recipe_from
-from indexer.records import File, Image, Segment, Vector, file_id, root_id
+from indexer.records import UNFINISHED, File, Image, Segment, Vector, file_id, root_id
 from indexer.store.base import (
     EVERYTHING,
     AnyOf,
@@ -103,18 +103,28 @@ class Index:
         """Return the library roots: id → absolute path."""
         return {point.id: Path(original(point.payload["path"])) for point in self._all("roots")}
 
-    def add_root(self, path: Path) -> str:
-        """Remember a library root by its absolute path and return its id."""
-        text, known = storable(str(path)), self.roots()
-        new = root_id(text)
+    def folders(self) -> dict[str, Path]:
+        """Return those library roots that are followed as a whole: id → absolute path."""
+        whole = (point for point in self._all("roots") if point.payload["whole"])
+        return {point.id: Path(original(point.payload["path"])) for point in whole}
+
+    def add_root(self, path: Path, *, whole: bool = True) -> str:
+        """Remember a library root by its absolute path and return its id.
+
+        Args:
+            path: absolute.
+            whole: whether the folder was asked for, not only single files in it.
+        """
+        known = self.roots()
+        new = root_id(storable(str(path)))
         while known.get(new, path) != path:  # of a root that has moved elsewhere since
             new = root_id(new)
-        self.move_root(new, path)
+        self.move_root(new, path, whole=whole)
         return new
 
-    def move_root(self, root: str, path: Path) -> None:
+    def move_root(self, root: str, path: Path, *, whole: bool = True) -> None:
         """Remember that the library root with this id is at this absolute path."""
-        self._store.upsert("roots", [Point(root, {"path": storable(str(path))})])
+        self._store.upsert("roots", [Point(root, {"path": storable(str(path)), "whole": whole})])
 
     def remove_root(self, root: str) -> None:
         """Forget a library root that no file belongs to any more."""
@@ -150,6 +160,7 @@ class Index:
     def remove_file(self, file: File) -> None:
         """Delete a file's record, after its picture has let go of it."""
         if file.image_id is not None:
+            self.write_file(replace(file, size=UNFINISHED))
             self.remove_path(file.image_id, full_path(file.root, file.path))
         self.forget_file(file.root, file.path)
 
@@ -191,9 +202,10 @@ class Index:
             paths = tuple(other for other in image.paths if other != path)
             if paths:
                 self.set_paths(image, paths)
-            else:
-                self._store.delete("images", Filter((HasId((image_id,)),)))
-                self._store.delete("segments", Filter((Match("image_id", (image_id,)),)))
+                return
+        # also without an image record: what deleted it may have been killed before the rest
+        self._store.delete("images", Filter((HasId((image_id,)),)))
+        self._store.delete("segments", Filter((Match("image_id", (image_id,)),)))
 
     def set_paths(self, image: Image, paths: tuple[str, ...]) -> None:
         """Set where an indexed image lies."""

@@ -22,7 +22,7 @@ from indexer.profiles import Profile, load_profile
 from indexer.recipe import Recipe
 from indexer.report import Report, Survey, peak_memory_bytes
 from indexer.roots import outermost
-from indexer.store import draft_location, open_store
+from indexer.store import discard, draft_location, open_store
 from indexer.store.base import Store
 from indexer.work import Work
 
@@ -53,6 +53,20 @@ class Indexer:
     Example:
         >>> with Indexer("./idx", profile="demo") as indexer:
         ...     report = indexer.index(["./photos"])
+
+    Args:
+        index: a folder, or ``http(s)://host:port/name``.
+        profile: a packaged profile's name, the path of one, or a `Profile`; without one, that of
+            the index, and `balanced` where there is no index yet.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        merge: whether near-identical masks are merged, where the profile does so.
+        boxes: a file of a detector's boxes, see `indexer.detections`, for SAM 2 to cut out what is
+            in them.
+        grid: whether SAM 2 is asked at every point of a grid.
+        precision: `auto`, `float32`, `bfloat16` or `float16`.
+        workers: threads that read and decode; by default the cores, at most 4.
+        batch_size: crops that CLIP takes at once.
+        points_per_batch: points that SAM 2 takes at once; by default as the profile says.
     """
 
     def __init__(
@@ -69,21 +83,7 @@ class Indexer:
         batch_size: int = BATCH_SIZE,
         points_per_batch: int | None = None,
     ) -> None:
-        """Name the index, the profile and the device; nothing is opened yet.
-
-        Args:
-            index: a folder, or ``http(s)://host:port/name``.
-            profile: a packaged profile's name, the path of one, or a `Profile`; without one,
-                that of the index, and `balanced` where there is no index yet.
-            device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-            merge: whether near-identical masks are merged, where the profile does so.
-            boxes: a file of a detector's boxes, see `indexer.detections`, for SAM 2 to cut out
-                what is in them.
-            grid: whether SAM 2 is asked at every point of a grid.
-            precision: `auto`, `float32`, `bfloat16` or `float16`.
-            workers: threads that read and decode; by default the cores, at most 4.
-            batch_size: crops that CLIP takes at once.
-            points_per_batch: points that SAM 2 takes at once; by default as the profile says.
+        """Say what to use; nothing is opened yet.
 
         Raises:
             ProfileError: there is no such profile, or it cannot be used.
@@ -97,18 +97,8 @@ class Indexer:
         self._grid = grid
         self._batch_size = batch_size
         self._workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
-        self._loader = Loader(
-            Choice(
-                given,
-                device,
-                precision,
-                merge,
-                self._boxes is not None,
-                grid,
-                batch_size,
-                points_per_batch,
-            )
-        )
+        asked = (boxes is not None, grid, batch_size, points_per_batch)
+        self._loader = Loader(Choice(given, device, precision, merge, *asked))
 
     def index(
         self,
@@ -128,36 +118,27 @@ class Indexer:
             exclude: shell patterns, or a single one, see `indexer.library.scan`.
             limit: index at most this many new pictures.
             prune: remove from the index what is recorded below the paths and gone.
-            rebuild: index everything anew, the index's own folders as well, into a new index
-                that takes the place of this one when it is complete.
-            on_progress: called often, from several threads but one at a time, with what has been
-                done so far.
+            rebuild: index everything anew, the index's own folders too, into a new index that
+                takes the place of this one when it is complete.
+            on_progress: called often, from several threads but one at a time.
             stopped: asked often, from several threads; True ends the run at a clean point.
 
         Raises:
             SegsearchError: there is nothing to index, or the index, the models or the recipe do
                 not allow it. Pictures that cannot be used raise nothing: they are recorded.
         """
-        detections = self._detections()
-        selection = Selection(_absolute(paths), _patterns(exclude), detections)
-        started = time.monotonic()
-        work = Work(
-            self._workers,
-            self._batch_size,
-            limit,
-            self._grid,
-            detections,
-            stopped,
-            on_progress,
-            started,
-        )
+        selection = Selection(_absolute(paths), _patterns(exclude), self._detections())
+        size = (self._workers, self._batch_size, limit)
+        work = Work(*size, self._grid, selection.detections, stopped, on_progress, time.monotonic())
         if rebuild:
             with self._opened() as (index, store):
                 return self._rebuild(index, store, selection, work)
         with self._writing(selection) as index:
-            return self._run(index, _or_roots(selection, index), work, prune=prune)
+            return self._run(index, _or_own(selection, index), work, prune=prune)
 
-    def survey(self, paths: Paths = (), *, exclude: str | Sequence[str] = ()) -> Survey:
+    def survey(
+        self, paths: Paths = (), *, exclude: str | Sequence[str] = (), rebuild: bool = False
+    ) -> Survey:
         """Say what `index` would find, reading no picture and writing nothing.
 
         Raises:
@@ -167,12 +148,15 @@ class Indexer:
         try:
             store = open_store(self._where, create_ok=False)
         except IndexNotFound:
-            if not selection.paths:
+            if rebuild or not selection.paths:
                 raise
             return survey(None, selection)
         with contextlib.closing(store):
             index = Index(store, self._where)
-            return survey(index, _or_roots(selection, index))
+            if rebuild:
+                return survey(None, _with_own(selection, index))
+            selection = _or_own(selection, index)
+            return survey(index, selection, follow.expected_roots(index, selection.paths))
 
     def forget(self, paths: Paths) -> int:
         """Remove from the index what lies in these files and folders; they need not be there.
@@ -184,6 +168,7 @@ class Indexer:
             SegsearchError: there is no index, or one of the paths is not in its library.
         """
         with self._opened() as (index, _):
+            discard(draft_location(self._where))  # a rebuild that was stopped would remember
             return follow.forget(index, _absolute(paths))
 
     def folders(self, paths: Paths = ()) -> tuple[Path, ...]:
@@ -195,7 +180,7 @@ class Indexer:
         if given := _absolute(paths):
             return given
         with self._reading() as index:
-            return tuple(outermost(index.roots().values()))
+            return tuple(follow.own_paths(index))
 
     def segments(self, image: PIL.Image.Image | NDArray[np.uint8]) -> list[Region]:
         """Cut one picture into regions, as indexing does.
@@ -309,6 +294,8 @@ class Indexer:
     def _run(self, index: Index, selection: Selection, work: Work, *, prune: bool) -> Report:
         self._loader.check_profile(index.recipe, self._where)
         for path in selection.paths:
+            library.scan(path)  # raises, before anything is written for a misspelt path
+        for path in selection.paths:
             opening.claim(index, path)
         found = survey(index, selection)
         report = _begun(found)
@@ -330,16 +317,17 @@ class Indexer:
 
     def _rebuild(self, index: Index, store: Store, selection: Selection, work: Work) -> Report:
         """Index everything anew into a draft, which replaces the index when it is complete."""
-        roots = index.roots()
+        roots, folders = index.roots(), index.folders()
         for root in roots:
             follow.refuse_missing(index, root)
-        everything = outermost([*roots.values(), *selection.paths])
+        everything = _with_own(selection, index)
         recipe, place = self._loader.recipe(), draft_location(self._where)
         with contextlib.closing(opening.draft(place, recipe)) as kept:
             draft = Index(kept, place)
             for root, path in roots.items():
-                draft.move_root(root, path)
-            report = self._run(draft, replace(selection, paths=tuple(everything)), work, prune=True)
+                draft.move_root(root, path, whole=root in folders)
+            report = self._run(draft, everything, work, prune=True)
+            follow.refuse_unreadable(index, draft)
         if report.complete:
             store.adopt(place)
         return report
@@ -366,8 +354,20 @@ def _patterns(exclude: str | Sequence[str]) -> tuple[str, ...]:
     return (exclude,) if isinstance(exclude, str) else tuple(exclude)
 
 
-def _or_roots(selection: Selection, index: Index) -> Selection:
-    """Return the selection; where it names no path, of all the index's folders."""
+def _or_own(selection: Selection, index: Index) -> Selection:
+    """Return the selection; where it names no path, of all that the index follows.
+
+    Raises:
+        SegsearchError: nothing of that is there.
+    """
     if selection.paths:
         return selection
-    return replace(selection, paths=tuple(outermost(index.roots().values())))
+    own = tuple(follow.own_paths(index))
+    if not own:
+        raise SegsearchError("none of the index's own folders is there", "name those to index")
+    return replace(selection, paths=own)
+
+
+def _with_own(selection: Selection, index: Index) -> Selection:
+    """Return the selection with all that the index follows."""
+    return replace(selection, paths=tuple(outermost([*follow.own_paths(index), *selection.paths])))

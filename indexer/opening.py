@@ -12,7 +12,7 @@ from indexer.errors import StoreError
 from indexer.index import Index
 from indexer.recipe import Recipe
 from indexer.roots import owner
-from indexer.store import discard, is_server, open_store
+from indexer.store import discard, is_server, layout, open_store
 from indexer.store.base import Store
 
 
@@ -22,7 +22,7 @@ def only_writer(where: str) -> Iterator[None]:
     if is_server(where):
         yield
         return
-    with (Path(where).expanduser() / "writer.lock").open("w") as lock:
+    with (Path(where).expanduser() / layout.WRITER_FILE).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -33,14 +33,19 @@ def only_writer(where: str) -> Iterator[None]:
 
 
 def claim(index: Index, path: Path) -> None:
-    """Give a path a root, maybe one that was moved, and forget failures that will be retried."""
-    base = library.root_folder(path)
-    if owner(base, index.roots()) is None:
+    """Give a path a root, maybe one that was moved, and forget failures that will be retried.
+
+    The folder of a single file is a root too, but not one that is followed as a whole.
+    """
+    base, folders = library.root_folder(path), index.folders()
+    single = base != path
+    known = {id_: at for id_, at in index.roots().items() if id_ in folders or at == base}
+    if owner(base, known if single else folders) is None:
         moved = follow.moved_root(index, base)
         if moved is None:
-            index.add_root(base)
+            index.add_root(base, whole=not single)
         else:
-            index.move_root(moved, base)
+            index.move_root(moved, base, whole=not single or moved in folders)
     place = owner(path, index.roots())
     assert place is not None  # noqa: S101 - it has just been added
     index.forget_retryable(*place)

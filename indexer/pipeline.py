@@ -1,9 +1,9 @@
 """The flow of an index run: read and decode → segment → embed → write, which overlap.
 
-Files are read and decoded by a few threads; SAM 2, CLIP and the writing have a thread each, with
-short queues between them, so that memory does not depend on the library's size. Everything stays
-in the order of the scan. Whatever is interrupted is done again by the next run; whatever is
-finished is skipped by it.
+Files are read and decoded by a few threads; the models have a thread of their own (two on a GPU,
+which can do two things at once), and so has the writing. The queues between them are short, so
+that memory does not depend on the library's size. Everything stays in the order of the scan.
+Whatever is interrupted is done again by the next run; whatever is finished is skipped by it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from indexer.writing import Embedded, Failed, Known, Ready, Writer
 if TYPE_CHECKING:  # these import torch, which a run with nothing new never needs
     from indexer.crops import Crop
 
-#: Most files, and about how many seconds, that a picture waits for a batch of CLIP to fill: what
-#: waits is lost when the run is killed, and nobody sees it done.
+#: Most files that wait for a batch of CLIP to fill, and seconds after which one is not awaited any
+#: more: what waits is lost when the run is killed, and nobody sees it done.
 _MOST_WAITING, _LONGEST_WAIT_S = 256, 5.0
 #: Pictures that wait between two stages, beyond those that a batch of CLIP is made of.
 _DEPTH = 2
@@ -87,7 +87,6 @@ class Run:
         self._report = found
         self._clock = Clock()
         self._telling = threading.Lock()
-        self._computing = threading.Lock()
         self._current: Path | None = None
         self._writer = Writer(index)
         self._begun = 0
@@ -105,7 +104,7 @@ class Run:
 
     def _flow(self, files: Iterator[Candidate]) -> None:
         read = background(self._read(files), _DEPTH)
-        segmented = background(self._segmented(read), _DEPTH)
+        segmented = self._beside(self._segmented(read))
         with contextlib.closing(background(self._embedded(segmented), _DEPTH)) as ready:
             for item in ready:
                 with self._clock.timed("write"):
@@ -113,9 +112,19 @@ class Run:
                 self._count(**counts, pending=-min(1, self._report.pending))
                 self._tell()
 
+    def _beside(
+        self, items: Generator[_Segmented, None, None]
+    ) -> Generator[_Segmented, None, None]:
+        """Cut the next pictures while CLIP works, once models are loaded that can do so."""
+        with contextlib.closing(items):
+            for item in items:
+                yield item
+                if isinstance(item, _Cut) and self._models().concurrent:
+                    yield from background(items, _DEPTH)
+
     def _read(self, files: Iterator[Candidate]) -> Generator[_Read, None, None]:
-        wanted = self._until_stopped(files)
-        yield from ordered(wanted, self._read_one, self._work.workers, self._work.workers + _DEPTH)
+        wanted, workers = self._until_stopped(files), self._work.workers
+        yield from ordered(wanted, self._read_one, workers, workers)
 
     def _until_stopped(self, files: Iterator[Candidate]) -> Iterator[Candidate]:
         for candidate in files:
@@ -132,7 +141,7 @@ class Run:
             with self._clock.timed("read"):
                 content = library.read(found.location)
             image_id = records.image_id(content.sha256)
-            if not candidate.redo and self._is_indexed(image_id):
+            if self._is_done(candidate, image_id):
                 return Known(candidate, image_id)
             with self._clock.timed("decode"):
                 return _Decoded(candidate, image_id, library.decode(content))
@@ -144,7 +153,9 @@ class Run:
             for item in items:
                 if not isinstance(item, _Decoded):
                     yield item
-                elif self._is_done_or_under_way(item):
+                elif item.image_id in self._writer.under_way or self._is_done(
+                    item.candidate, item.image_id
+                ):
                     yield Known(item.candidate, item.image_id)
                 elif self._stopped() or self._begun == self._work.limit:
                     self._cut_short = True
@@ -158,11 +169,6 @@ class Run:
                         self._cut_short = True
                         return
 
-    def _is_done_or_under_way(self, item: _Decoded) -> bool:
-        if item.image_id in self._writer.under_way:
-            return True
-        return not item.candidate.redo and self._is_indexed(item.image_id)
-
     def _segment(self, item: _Decoded) -> _Cut | Failed:
         models = self._models()
         self._current = _location(item.candidate)
@@ -171,12 +177,12 @@ class Run:
         if self._work.detections is not None:
             found = self._work.detections.of(item.candidate.path)
         try:
-            with self._turn(models), self._clock.timed("segment"):
+            with self._clock.timed("segment"):
                 regions = models.segmenter.automatic(
                     item.decoded.pixels, found, grid=self._work.grid, stopped=self._stopped
                 )
         except OutOfDeviceMemory as error:
-            return _too_large(item.candidate, error)
+            return _too_large(item.candidate, item.image_id, error)
         return _Cut(item.candidate, item.decoded, regions)
 
     def _embedded(self, items: Generator[_Segmented, None, None]) -> Generator[Ready, None, None]:
@@ -188,15 +194,14 @@ class Run:
     def _batches(self, items: Iterator[_Waiting]) -> Iterator[list[_Waiting]]:
         """Put together as many pictures as fill a batch of CLIP, everything in order."""
         waiting: list[_Waiting] = []
-        crops, since = 0, 0.0
+        crops, since = 0, time.monotonic()
         for item in items:
-            since = since if waiting else time.monotonic()
             waiting.append(item)
             crops += len(item.crops) if isinstance(item, _Cropped) else 0
             full = crops >= self._work.batch_size or len(waiting) >= _MOST_WAITING
             if crops == 0 or full or time.monotonic() - since > _LONGEST_WAIT_S:
                 yield waiting
-                waiting, crops = [], 0
+                waiting, crops, since = [], 0, time.monotonic()
         yield waiting
 
     def _crop(self, item: _Cut) -> _Cropped:
@@ -215,11 +220,10 @@ class Run:
         if not crops:
             yield from (item for item in waiting if not isinstance(item, _Cropped))
             return
-        models = self._models()
         vectors: Vector | OutOfDeviceMemory
         try:
-            with self._turn(models), self._clock.timed("embed"):
-                vectors = models.embedder.vectors(crops)
+            with self._clock.timed("embed"):
+                vectors = self._models().embedder.vectors(crops)
         except OutOfDeviceMemory as error:
             vectors = error
         start = 0
@@ -227,18 +231,23 @@ class Run:
             if not isinstance(item, _Cropped):
                 yield item
             elif isinstance(vectors, OutOfDeviceMemory):
-                yield _too_large(item.candidate, vectors)
+                image_id = records.image_id(item.picture.sha256)
+                yield _too_large(item.candidate, image_id, vectors)
             else:
                 stop = start + len(item.crops)
                 yield Embedded(item.candidate, item.picture, item.regions, vectors[start:stop])
                 start = stop
 
-    def _is_indexed(self, image_id: str) -> bool:
-        with self._clock.timed("look up"):
-            return bool(self._index.images([image_id]))
+    def _is_done(self, candidate: Candidate, image_id: str) -> bool:
+        """Say whether a picture is indexed and needs not be cut anew.
 
-    def _turn(self, models: Models) -> contextlib.AbstractContextManager[object]:
-        return contextlib.nullcontext() if models.concurrent else self._computing
+        The detections of its first place are those that count, so only that place has it cut anew.
+        """
+        with self._clock.timed("look up"):
+            present = self._index.images([image_id])
+        if not present or not candidate.redo:
+            return bool(present)
+        return present[0].paths[0] != library.full_path(candidate.root, candidate.path)
 
     def _stopped(self) -> bool:
         """Ask whether to stop; asked all the time, it also keeps the progress going."""
@@ -267,5 +276,5 @@ def _location(candidate: Candidate) -> Path | None:
     return candidate.found.location if isinstance(candidate.found, library.Found) else None
 
 
-def _too_large(candidate: Candidate, error: OutOfDeviceMemory) -> Failed:
-    return Failed(candidate, Failure("out_of_memory", error.message, retryable=True))
+def _too_large(candidate: Candidate, image_id: str, error: OutOfDeviceMemory) -> Failed:
+    return Failed(candidate, Failure("out_of_memory", error.message, retryable=True), image_id)

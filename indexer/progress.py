@@ -40,28 +40,30 @@ class Progress:
         self._free_bytes = free_bytes
         self._last = time.monotonic()
         self._first: Report | None = None
+        self._total = 0
         self._estimated = False
 
     def __call__(self, report: Report) -> None:
         """Write a line if the last one is long enough ago."""
         if self._quiet:
             return
+        self._total = max(self._total, report.pending)
         if self._first is None and report.current is not None:
             self._first = report
         self._estimate(report)
         now = time.monotonic()
-        if report.current is None or now - self._last < self._pace:
+        if report.pending == 0 or now - self._last < self._pace:
             return
         self._last = now
         self._write(self._line(report))
 
     def end(self) -> None:
         """Leave the line of progress, so that what follows has its own."""
-        if self._terminal and not self._quiet and self._first is not None:
+        if self._terminal and not self._quiet and self._total:
             self._write("")
 
     def _line(self, report: Report) -> str:
-        parts = [f"{report.done} of {report.done + report.pending} files"]
+        parts = [f"{self._total - report.pending} of {self._total} files"]
         pace = self._seconds_each(report)
         if pace is not None:
             segments = report.segments / max(report.seconds - self._begun(), 1e-9)
@@ -150,7 +152,7 @@ def preview(found: Survey) -> str:
 
 def duration(seconds: float) -> str:
     """Return a time as a person says it: `0.4 s`, `2 min 5 s`, `3 h 20 min`, `2 d 4 h`."""
-    if seconds < _MINUTE:
+    if round(seconds, 1) < _MINUTE:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < _HOUR:

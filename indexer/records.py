@@ -22,6 +22,10 @@ NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "segsearch")
 Box = tuple[int, int, int, int]
 Vector: TypeAlias = "NDArray[np.float32]"
 
+#: The size in a file's record that no file has: whatever interrupts a change of several records,
+#: the next run takes the file up again.
+UNFINISHED = -1
+
 #: Largest latitude and longitude, degrees.
 _MAX_LATITUDE, _MAX_LONGITUDE = 90, 180
 #: How far the norm of a stored vector may be from 1.
@@ -222,7 +226,7 @@ class File:
     Attributes:
         root: id of its library root.
         path: relative to the root, "/" between the parts, as storable text.
-        size: bytes.
+        size: bytes; `UNFINISHED` while what is recorded of the file is being changed.
         mtime_ns: modification time, nanoseconds since the epoch.
         image_id: the image that its bytes are, or None if they are none.
         failure: why there is no image, or None.

@@ -20,21 +20,25 @@ PATIENCE_S = 4.0
 
 
 @contextmanager
-def stop_at_signal() -> Iterator[threading.Event]:
+def stop_at_signal(*, quiet: bool) -> Iterator[threading.Event]:
     """Set an event at the first Ctrl-C or SIGTERM, instead of dying of it.
 
     If the block has not ended `PATIENCE_S` later, or at a second signal, the process ends.
+
+    Args:
+        quiet: say nothing of it.
     """
     stopped = threading.Event()
-    late = threading.Timer(PATIENCE_S, _give_up)
+    late = threading.Timer(PATIENCE_S, _give_up, [quiet])
     late.daemon = True
 
     def note(_number: int, _frame: object) -> None:
         if stopped.is_set():
-            _give_up()
+            _give_up(quiet)
         stopped.set()
         late.start()
-        console.say("\nstopping; once more to stop at once")
+        if not quiet:
+            console.say("\nstopping; once more to stop at once")
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -45,7 +49,8 @@ def stop_at_signal() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _give_up() -> None:
-    console.say("stopped: run the same command again to go on")
+def _give_up(quiet: bool) -> None:
+    if not quiet:
+        console.say("stopped: run the same command again to go on")
     sys.stdout.flush()
     os._exit(console.EXIT_INTERRUPTED)

@@ -17,6 +17,8 @@ _POLL_MS = 500
 def changes(paths: Sequence[Path], ignored: Path | None, stopped: threading.Event) -> Iterator[int]:
     """Yield after every burst of changes that may concern a picture, until `stopped` is set.
 
+    The first time, with 0, as soon as changes are noticed: what changed before is not.
+
     Args:
         paths: files and folders to watch, all of which are there.
         ignored: a folder whose changes do not count: that of the index, which may lie inside.
@@ -31,9 +33,10 @@ def changes(paths: Sequence[Path], ignored: Path | None, stopped: threading.Even
         path = Path(name)
         if path.name.startswith(".") or (ignored is not None and path.is_relative_to(ignored)):
             return False
-        # a folder that was moved away is no folder any more, so what has no extension counts
-        return path.suffix.lower() in EXTENSIONS or path.suffix == "" or path.is_dir()
+        # a folder that was moved away is no folder any more, so all that is gone counts
+        return path.suffix.lower() in EXTENSIONS or not path.is_file()
 
+    begun = False
     for changed in watchfiles.watch(
         *paths,
         watch_filter=concerns,
@@ -41,5 +44,8 @@ def changes(paths: Sequence[Path], ignored: Path | None, stopped: threading.Even
         step=_SETTLE_MS // 4,
         stop_event=stopped,
         rust_timeout=_POLL_MS,
+        yield_on_timeout=True,
     ):
-        yield len(changed)
+        if changed or not begun:
+            yield len(changed)
+        begun = True

@@ -21,8 +21,7 @@ class Models:
     Attributes:
         segmenter: SAM 2.
         embedder: CLIP.
-        concurrent: whether both may compute at the same time: on a CPU they would fight for the
-            cores.
+        concurrent: whether both compute at the same time; on a CPU they would fight for the cores.
     """
 
     segmenter: Segmenter

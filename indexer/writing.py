@@ -1,13 +1,15 @@
 """The last stage of a run: what was found becomes records, written in an order that a kill spares.
 
-A file's own record is always the last that is written about it.
+Before anything about a file changes, its own record is marked unfinished; what it says then is
+written last. So every place of an image always has a file record that names the image, and
+whatever is killed half way is taken up again by the next run, or removed with its file.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -26,10 +28,17 @@ _STORED_FACTOR = 2.0
 
 @dataclass(frozen=True)
 class Failed:
-    """A file that could not be indexed, and why."""
+    """A file that could not be indexed, and why.
+
+    Attributes:
+        candidate: the file.
+        failure: why.
+        image_id: of the picture that it holds, where that is known.
+    """
 
     candidate: Candidate
     failure: Failure
+    image_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,8 +85,8 @@ class Writer:
     def write(self, item: Ready) -> dict[str, int]:
         """Write the records of one file; return by how much which figures of the report grow."""
         match item:
-            case Failed(candidate, failure):
-                return self._write_failure(candidate, failure)
+            case Failed():
+                return self._write_failure(item)
             case Known(candidate, image_id):
                 return self._write_known(candidate, image_id)
             case Embedded():
@@ -88,11 +97,14 @@ class Writer:
         again, self._again = self._again, []
         return again
 
-    def _write_failure(self, candidate: Candidate, failure: Failure) -> dict[str, int]:
+    def _write_failure(self, item: Failed) -> dict[str, int]:
         """Record a failure; a picture that merely cannot be read today stays indexed."""
-        known = candidate.known
-        if known is None or known.image_id is None or not failure.retryable:
-            self._finish(candidate, file_record(candidate, failure=failure))
+        known, failure = item.candidate.known, item.failure
+        before = None if known is None else known.image_id
+        same = item.image_id in (None, before)
+        if before is None or not failure.retryable or not same:
+            self._let_go(item.candidate, None)
+            self._index.write_file(file_record(item.candidate, failure=failure))
         return {"failed": 1}
 
     def _write_known(self, candidate: Candidate, image_id: str) -> dict[str, int]:
@@ -102,11 +114,12 @@ class Writer:
             self.under_way.discard(image_id)
             self._again.append(candidate)
             return {}
+        self._begin(candidate, image_id)
         path = library.full_path(candidate.root, candidate.path)
         renamed = follow.renamed(self._index, present[0], path)
         if not renamed:
             self._index.add_path(present[0], path)
-        self._finish(candidate, file_record(candidate, image_id=image_id))
+        self._index.write_file(file_record(candidate, image_id=image_id))
         if candidate.known is not None and candidate.known.image_id == image_id:
             return {"unchanged": 1}  # touched, but the same
         return {"renamed": 1} if renamed else {"copies": 1}
@@ -114,9 +127,9 @@ class Writer:
     def _write_picture(self, item: Embedded) -> dict[str, int]:
         candidate, picture = item.candidate, item.picture
         image_id = records.image_id(picture.sha256)
-        self._detach(candidate, image_id)
-        elsewhere = self._index.recorded_paths(image_id) if candidate.redo else ()
-        paths = (*elsewhere, library.full_path(candidate.root, candidate.path))
+        self._begin(candidate, image_id)
+        here = library.full_path(candidate.root, candidate.path)
+        paths = (here, *self._index.recorded_paths(image_id))
         image, segments = image_records(
             picture, item.regions, item.vectors, paths, self._index.recipe.segmentation_id
         )
@@ -128,14 +141,17 @@ class Writer:
         size = round(_STORED_FACTOR * (payload + item.vectors.nbytes))
         return {"images": 1, "segments": len(segments), "stored_bytes": size}
 
-    def _finish(self, candidate: Candidate, file: File) -> None:
-        """Write a file's record, after its old picture has let go of it."""
-        self._detach(candidate, file.image_id)
-        self._index.write_file(file)
+    def _begin(self, candidate: Candidate, image_id: str) -> None:
+        """Mark a file's record unfinished, for its new image, after its old one has let go."""
+        self._let_go(candidate, image_id)
+        unfinished = file_record(candidate, image_id=image_id)
+        self._index.write_file(replace(unfinished, size=records.UNFINISHED))
 
-    def _detach(self, candidate: Candidate, image_id: str | None) -> None:
+    def _let_go(self, candidate: Candidate, image_id: str | None) -> None:
+        """Let the picture that a file was before no longer lie there, if it is another one."""
         known = candidate.known
         if known is not None and known.image_id is not None and known.image_id != image_id:
+            self._index.write_file(replace(known, size=records.UNFINISHED))
             self._index.remove_path(known.image_id, library.full_path(known.root, known.path))
 
 

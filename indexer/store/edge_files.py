@@ -128,7 +128,9 @@ def _data_folders(folder: Path) -> list[Path]:
 def _host_files(folder: Path) -> list[Path]:
     """Return what hosts and unfinished writes leave in a folder, the lock last."""
     names = (layout.SETTINGS_FILE + ".new", layout.HOST_FILE + ".new", layout.HOST_FILE)
-    paths = [folder / name for name in (*names, layout.LOG_FILE, layout.LOCK_FILE)]
+    paths = [
+        folder / name for name in (*names, layout.LOG_FILE, layout.WRITER_FILE, layout.LOCK_FILE)
+    ]
     return [*folder.glob(layout.SOCKET_FILE.format("*")), *(p for p in paths if p.exists())]
 
 

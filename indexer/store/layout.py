@@ -9,6 +9,7 @@
     host.json            socket and key of the host process, mode 0600, while there is one
     host-<pid>.sock      the socket, unless the folder's path is too long for one
     host.lock            held by the host process as long as it lives
+    writer.lock          held by the index run that writes
     host.log             what the host process had to say
 
 A folder of records that `segsearch.json` does not name is left over from something that was
@@ -31,6 +32,7 @@ DRAFT_FOLDER = "rebuild"
 HOST_FILE = "host.json"
 SOCKET_FILE = "host-{}.sock"
 LOCK_FILE = "host.lock"
+WRITER_FILE = "writer.lock"
 LOG_FILE = "host.log"
 
 _DATA_NAME = re.compile(r"shards-[0-9a-f]{8}")

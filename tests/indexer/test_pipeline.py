@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from indexer import Indexer
 from indexer.errors import ModelError
 from indexer.index import Index
 from indexer.profiles import Profile
-from indexer.records import Failure, Vector
+from indexer.records import Failure, Image, Segment, Vector
 from indexer.report import Report
 from indexer.store import open_store
 from tests.pictures import write_scene
@@ -62,13 +62,22 @@ def out_of_memory(module: torch.nn.Module, calls: set[int]) -> Iterator[None]:
 
 
 def test_pictures_are_written_while_others_are_being_cut(
-    photos: Path, where: str, quick: Profile
+    photos: Path, where: str, quick: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[Report] = []
+    """The first picture's writing waits until the second one is being cut."""
+    cutting, write = threading.Event(), Index.write_image
+
+    def note(report: Report) -> None:
+        if report.current is not None and report.current.name == "b.png":
+            cutting.set()
+
+    def write_then(index: Index, image: Image, segments: Sequence[Segment]) -> None:
+        assert cutting.wait(60)
+        write(index, image, segments)
+
+    monkeypatch.setattr(Index, "write_image", write_then)
     with Indexer(where, quick, batch_size=1) as indexer:
-        indexer.index([photos], on_progress=seen.append)
-    names = {r.current.name for r in seen if r.current and 0 < r.images < 4 and r.pending}
-    assert names & {"b.png", "c.png", "d.png"}
+        assert indexer.index([photos], on_progress=note).images == 4
 
 
 def test_progress_comes_one_call_at_a_time(photos: Path, where: str, quick: Profile) -> None:
@@ -128,6 +137,20 @@ def test_a_picture_too_large_for_the_device_is_recorded_and_tried_again(
         assert (failure.reason, failure.retryable) == ("out_of_memory", True)
         assert indexer.index([photos]).images == 1
     assert failures(where) == {}
+
+
+def test_a_changed_picture_too_large_for_the_device_is_let_go(
+    photos: Path, where: str, quick: Profile
+) -> None:
+    with Indexer(where, quick) as indexer:
+        indexer.index([photos])
+        write_scene(photos / "b.png", 20)
+        encoder = indexer.models().segmenter.model.upstream.image_encoder
+        with out_of_memory(encoder, {1}):
+            assert indexer.index([photos]).failed == 1
+        assert failures(where).keys() == {"b.png"}
+        with closing(open_store(where, create_ok=False)) as store:
+            assert store.count("images") == 3
 
 
 def test_a_batch_of_crops_that_does_not_fit_is_halved(

@@ -15,6 +15,7 @@ import typer
 
 from indexer import cli as indexer_cli
 from indexer import console, models_cli
+from indexer.profiles import configs_dir
 from search import cli
 
 
@@ -252,6 +253,7 @@ def test_the_examples_run(
         "./old-photos": "./photos",
         "balanced": "demo",  # others would be downloaded
     }
+    shutil.copy(configs_dir() / "demo.yaml", tmp_path / "mine.yaml")
     box = {"file_name": "a.png", "bbox": [10, 10, 40, 30], "category_name": "mug", "score": 0.9}
     (tmp_path / "detections.json").write_text(json.dumps([box]), encoding="utf-8")
     examples = [e for _, help_text in _commands() for e in _examples(help_text)]
