@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from qdrant_client import QdrantClient
 
 from indexer import Indexer
 from indexer.profiles import Profile
-from indexer.store import edge, open_store
-from indexer.store.base import KINDS
+from indexer.store.base import KINDS, Filter, Kind, Payload, Point, Store
+from indexer.store.server import ServerStore
 from search import Searcher
 from tests.pictures import write_scene
-
-WRITES = ("upsert", "delete", "set_payload")
 
 
 class Killed(BaseException):
@@ -34,27 +32,88 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def quick(fast_profile: Profile) -> Profile:
-    """A profile with very few points, and hosts are not needed."""
+    """A profile with a single point."""
     return replace(fast_profile, masks=replace(fast_profile.masks, points_per_side=1))
 
 
+class Library:
+    """A store in this process, which can be put back to what it was, and written to no more."""
+
+    def __init__(self) -> None:
+        self.reset({kind: [] for kind in KINDS})
+        self.recipe: dict[str, Any] | None = None
+        self.writes_left: int | None = None
+
+    def reset(self, points: dict[Kind, list[Point]]) -> None:
+        """Start again with these records."""
+        self.client = QdrantClient(":memory:")
+        self.points = points
+
+    def open(self, _folder: Path) -> Store:
+        """Return the store as `open_store` does."""
+        store = Mortal(self)
+        if store.recipe() is None and self.recipe is not None:
+            store.create(self.recipe, 128)
+            for kind, points in self.points.items():
+                store.upsert(kind, points)
+        return store
+
+    def contents(self) -> dict[Kind, list[Point]]:
+        """Return all records."""
+        store = self.open(Path())
+        self.recipe = store.recipe()
+        return {kind: store.scroll(kind, limit=1000, vectors=True).points for kind in KINDS}
+
+
+class Mortal(ServerStore):
+    """The real in-memory engine, whose process dies before a certain write."""
+
+    def __init__(self, library: Library) -> None:
+        super().__init__(library.client, "index")
+        self._library = library
+
+    def close(self) -> None:
+        """Leave the engine to the next one who opens it."""
+
+    def upsert(self, kind: Kind, points: Sequence[Point]) -> None:
+        self._die_or_live()
+        super().upsert(kind, points)
+
+    def delete(self, kind: Kind, where: Filter) -> None:
+        self._die_or_live()
+        super().delete(kind, where)
+
+    def set_payload(self, kind: Kind, payload: Payload, where: Filter) -> None:
+        self._die_or_live()
+        super().set_payload(kind, payload, where)
+
+    def _die_or_live(self) -> None:
+        if self._library.writes_left is not None:
+            self._library.writes_left -= 1
+            if self._library.writes_left < 0:
+                raise Killed
+
+
 @pytest.fixture
-def indexer(tmp_path: Path, quick: Profile, monkeypatch: pytest.MonkeyPatch) -> Indexer:
-    """An indexer on a store in this process, whose writes can be made to fail."""
+def library(monkeypatch: pytest.MonkeyPatch) -> Library:
+    library = Library()
+    monkeypatch.setattr("indexer.store.hosted.HostedStore", library.open)
+    monkeypatch.setattr("indexer.store.layout.read_settings", lambda _: True)
+    return library
+
+
+@pytest.fixture
+def indexer(tmp_path: Path, quick: Profile, library: Library) -> Indexer:
     (tmp_path / "index").mkdir()
-    monkeypatch.setattr("indexer.store.hosted.HostedStore", edge.EdgeStore)
     return Indexer(tmp_path / "index", quick)
 
 
-def records(where: Path) -> dict[str, dict[str, Any]]:
+def plain(points: dict[Kind, list[Point]]) -> dict[str, dict[str, Any]]:
     """Return kind → id → payload, but for when it was indexed."""
-    with closing(open_store(str(where), create_ok=False)) as store:
-        found: dict[str, dict[str, Any]] = {
-            kind: {p.id: p.payload for p in store.scroll(kind, limit=1000).points} for kind in KINDS
-        }
+    found = {kind: {p.id: dict(p.payload) for p in points[kind]} for kind in KINDS}
     for payload in found["images"].values():
         del payload["indexed_at"]
-    return found
+    return {str(kind): payloads for kind, payloads in found.items()}
 
 
 def change(photos: Path) -> None:
@@ -82,88 +141,71 @@ def add(photos: Path) -> None:
 def test_a_run_killed_at_any_write_ends_like_another(
     photos: Path,
     indexer: Indexer,
+    library: Library,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     happen: Callable[[Path], None],
 ) -> None:
-    index, before = tmp_path / "index", tmp_path / "before"
     indexer.index([photos])
-    shutil.copytree(index, before)
+    before = library.contents()
     happen(photos)
     indexer.index([photos], prune=True)
-    expected = records(index)
-    for number in range(1, 100):
-        shutil.rmtree(index)
-        shutil.copytree(before, index)
-        if not _killed(indexer, photos, number, monkeypatch):
-            break
-        with Searcher(index) as searcher:
-            for hit in searcher.text("x", limit=100):
-                assert hit.path
+    expected = plain(library.contents())
+    number, died = 0, True
+    while died:
+        library.reset(before)
+        died = killed(indexer, photos, library, number)
+        with Searcher(tmp_path / "index") as searcher:
+            assert all(hit.path for hit in searcher.text("x", limit=100))
         indexer.index([photos], prune=True)
-        assert records(index) == expected, f"killed at write {number}"
+        assert plain(library.contents()) == expected, f"killed before write {number}"
+        number += 1
     assert number > 3
 
 
 def test_what_was_half_written_goes_with_its_file(
-    photos: Path, indexer: Indexer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, indexer: Indexer, library: Library
 ) -> None:
     """A picture killed before its file's record was complete, and then removed."""
-    index, before = tmp_path / "index", tmp_path / "before"
     indexer.index([photos])
-    expected = records(index)
-    shutil.copytree(index, before)
-    for number in range(1, 100):
-        shutil.rmtree(index)
-        shutil.copytree(before, index)
+    before = library.contents()
+    number, died = 0, True
+    while died:
+        library.reset(before)
         add(photos)
-        died = _killed(indexer, photos, number, monkeypatch)
+        died = killed(indexer, photos, library, number)
         (photos / "new.png").unlink()
         (photos / "new too.png").unlink()
         indexer.index([photos], prune=True)
-        assert records(index) == expected, f"killed at write {number}"
-        if not died:
-            break
+        assert plain(library.contents()) == plain(before), f"killed before write {number}"
+        number += 1
     assert number > 3
 
 
 def test_a_file_that_comes_back_after_a_killed_prune(
-    photos: Path, indexer: Indexer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, indexer: Indexer, library: Library, tmp_path: Path
 ) -> None:
-    index, before = tmp_path / "index", tmp_path / "before"
     indexer.index([photos])
-    expected = records(index)
-    shutil.copytree(index, before)
-    for number in range(1, 100):
-        shutil.rmtree(index)
-        shutil.copytree(before, index)
+    before = library.contents()
+    number, died = 0, True
+    while died:
+        library.reset(before)
         (photos / "a.png").rename(tmp_path / "a.png")
-        died = _killed(indexer, photos, number, monkeypatch)
+        died = killed(indexer, photos, library, number)
         (tmp_path / "a.png").rename(photos / "a.png")
         indexer.index([photos], prune=True)
-        assert records(index) == expected, f"killed at write {number}"
-        if not died:
-            break
+        assert plain(library.contents()) == plain(before), f"killed before write {number}"
+        number += 1
     assert number > 3
 
 
-def _killed(indexer: Indexer, photos: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Index, and die before the given write; return False if there was none so late."""
-    left = number
-    with monkeypatch.context() as patched:
-        for name in WRITES:
-            plain = getattr(edge.EdgeStore, name)
-
-            def write(*arguments: Any, plain: Any = plain) -> None:  # noqa: ANN401
-                nonlocal left
-                left -= 1
-                if left <= 0:
-                    raise Killed
-                plain(*arguments)
-
-            patched.setattr(edge.EdgeStore, name, write)
-        try:
-            indexer.index([photos], prune=True)
-        except Killed:
-            return True
+def killed(indexer: Indexer, photos: Path, library: Library, writes: int) -> bool:
+    """Index with so many writes; return whether that was too few."""
+    library.open(Path())
+    library.writes_left = writes
+    try:
+        indexer.index([photos], prune=True)
+    except Killed:
+        return True
+    finally:
+        library.writes_left = None
     return False
