@@ -322,3 +322,114 @@ def test_a_survey_is_plain_data() -> None:
     found = Survey(files=3, new=1, retry=1, unchanged=1, pending_bytes=10)
     assert found.pending == 2
     assert set(asdict(found)) >= {"files", "new", "changed", "gone", "pending_bytes"}
+
+
+def test_a_misspelt_path_changes_nothing(indexer: Indexer, photos: Path, where: str) -> None:
+    before = records(where, "roots")
+    with pytest.raises(SegsearchError, match="there is no file or folder"):
+        indexer.index([photos.parent / "phtoos"])
+    with pytest.raises(SegsearchError, match="there is no file or folder"):
+        indexer.index([photos.parent / "phtoos"], rebuild=True)
+    assert records(where, "roots") == before
+    assert done(indexer.index(rebuild=True)) == {"images": 4}
+    assert records(where, "roots") == before
+
+
+def test_a_single_file_does_not_bring_its_folder(indexer: Indexer, tmp_path: Path) -> None:
+    for seed, name in enumerate("xyz", start=10):
+        write_scene(tmp_path / "other" / f"{name}.png", seed)
+    assert done(indexer.index(tmp_path / "other" / "y.png")) == {"images": 1}
+    assert done(indexer.index()) == {"unchanged": 5}
+    assert done(indexer.index(rebuild=True)) == {"images": 5}
+    assert done(indexer.index(tmp_path / "other")) == {"unchanged": 1, "images": 2}
+    assert done(indexer.index()) == {"unchanged": 7}
+
+
+def test_a_library_whose_drive_is_away_was_not_renamed(
+    indexer: Indexer, photos: Path, where: str, tmp_path: Path
+) -> None:
+    shutil.copytree(photos, tmp_path / "backup")
+    shutil.rmtree(photos)
+    photos.mkdir()  # an empty mount point
+    assert done(indexer.index(tmp_path / "backup")) == {"copies": 4}
+    assert len(places(where)) == 8
+
+
+def test_what_is_behind_a_link_that_leads_nowhere_is_not_gone(
+    photos: Path, where: str, quick: Profile, tmp_path: Path
+) -> None:
+    write_scene(tmp_path / "drive" / "x.png", 10)
+    (photos / "link").symlink_to(tmp_path / "drive")
+    indexer = Indexer(where, quick)
+    assert indexer.index(photos).images == 5
+    (tmp_path / "drive").rename(tmp_path / "unplugged")
+    assert done(indexer.index(photos, prune=True)) == {"unchanged": 4, "failed": 1}
+    assert "photos/link/x.png" in places(where)
+    with pytest.raises(SegsearchError, match="link cannot be read now, so the old index was not"):
+        indexer.index(rebuild=True)
+    (tmp_path / "unplugged").rename(tmp_path / "drive")
+    assert done(indexer.index(photos, prune=True)) == {"unchanged": 5}
+
+
+def test_a_library_behind_a_link_now(
+    indexer: Indexer, photos: Path, where: str, tmp_path: Path
+) -> None:
+    photos.rename(tmp_path / "big")
+    photos.symlink_to(tmp_path / "big")
+    assert done(indexer.index(photos)) == {"unchanged": 4}
+    assert len(places(where)) == 4
+
+
+def test_a_stopped_rebuild_does_not_remember_what_was_forgotten(
+    indexer: Indexer, photos: Path, where: str, tmp_path: Path
+) -> None:
+    write_scene(tmp_path / "other" / "x.png", 10)
+    indexer.index(tmp_path / "other")
+    indexer.index(rebuild=True, limit=3)
+    indexer.forget(tmp_path / "other")
+    indexer.index(rebuild=True)
+    assert len(places(where)) == 4
+    assert len(records(where, "roots")) == 1
+
+
+def test_a_folder_that_is_away_does_not_keep_the_others_waiting(
+    indexer: Indexer, photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_scene(tmp_path / "other" / "x.png", 10)
+    indexer.index(tmp_path / "other")
+    photos.rename(tmp_path / "away")
+    assert done(indexer.index()) == {"unchanged": 1}
+    assert caplog.messages == [f"skipped, for it is not there: {photos}"]
+    (tmp_path / "other").rename(tmp_path / "away too")
+    with pytest.raises(SegsearchError, match="none of the index's own folders is there"):
+        indexer.index()
+
+
+def test_a_survey_knows_of_moves_and_rebuilds(
+    indexer: Indexer, photos: Path, tmp_path: Path
+) -> None:
+    assert indexer.survey(rebuild=True).new == 4
+    photos.rename(tmp_path / "moved")
+    assert indexer.survey(tmp_path / "moved") == Survey(files=4, unchanged=4)
+
+
+def test_boxes_of_the_first_place_count_for_copies(
+    photos: Path, where: str, quick: Profile, tmp_path: Path
+) -> None:
+    shutil.copy(photos / "a.png", photos / "z.png")
+    boxes = tmp_path / "boxes.json"
+
+    def detect(first: str, last: str) -> None:
+        box = {"bbox": [10, 10, 40, 30]}
+        both = {"a.png": first, "z.png": last}
+        found = [box | {"file_name": name, "category_name": both[name]} for name in both]
+        boxes.write_text(json.dumps(found), encoding="utf-8")
+
+    detect("one", "two")
+    Indexer(where, quick, boxes=boxes, grid=False).index(photos)
+    for batch_size in (64, 1):
+        detect(f"three {batch_size}", f"four {batch_size}")
+        with Indexer(where, quick, boxes=boxes, grid=False, batch_size=batch_size) as indexer:
+            assert indexer.index(photos).images == 1
+        labels = [segment["label"] for segment in records(where, "segments").values()]
+        assert labels == [f"three {batch_size}"]
