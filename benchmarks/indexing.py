@@ -1,7 +1,7 @@
 """A whole index run against the same models used as tutorials have it, and how it grows.
 
-Both take the same pictures, weights (demo profile) and settings, one after the other in one
-process, models loaded. Then libraries of two sizes are indexed by ours alone, on a coarse grid:
+Both take the same pictures, weights (demo profile) and settings (small regions stay), one after
+the other in one process, models loaded. Then libraries of two sizes are indexed by ours alone, on a coarse grid:
 the time for a picture and the memory should not depend on how many there are.
 """
 
@@ -49,7 +49,9 @@ def main() -> None:
 
 def against_tutorial(pictures: list[Path], folder: Path) -> dict[str, float]:
     """Index the pictures both ways; return seconds by stage, and the ratio of the whole."""
-    profile = load_profile("demo")
+    demo = load_profile("demo")
+    # upstream's own clean-up of small regions needs a CUDA kernel that its wheel lacks
+    profile = replace(demo, masks=replace(demo.masks, min_mask_region_area=0))
     with Indexer(folder / "compared", profile) as indexer:
         loaded = indexer.models()
         loaded.segmenter.automatic(draw_scene(_FIRST).pixels)  # the first call of all is slow
@@ -73,15 +75,15 @@ def growth(folder: Path, small: int, large: int) -> dict[str, float]:
     for name, count in (("warm", 3), ("small", small), ("large", large)):
         pictures = _drawn(folder / name, _GROWING, count)
         with Indexer(folder / f"index-{name}", profile) as indexer:
-            indexer.models()
+            indexer.index(pictures[0])  # makes the index, starts its host, loads the models
             before = time.process_time()
             seconds, report = _timed(partial(indexer.index, pictures[0].parent))
             cpu = time.process_time() - before
-        assert report.images == count
+        assert report.images == count - 1
         figures |= {
             f"{name}_pictures": float(count),
-            f"{name}_seconds_each": seconds / count,
-            f"{name}_cpu_seconds_each": cpu / count,
+            f"{name}_seconds_each": seconds / report.images,
+            f"{name}_cpu_seconds_each": cpu / report.images,
             f"{name}_peak_memory_mb": peak_memory_bytes() / 1e6,
         }
     for what in ("seconds_each", "cpu_seconds_each", "peak_memory_mb"):

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open_clip
 import PIL.Image
 import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from qdrant_client import QdrantClient, models
 
 from benchmarks import upstream
@@ -30,8 +30,8 @@ def index(
 ) -> tuple[int, dict[str, float]]:
     """Index the pictures into `folder`; return the number of segments, and stage → seconds."""
     clip = loaded.embedder.upstream
-    config = open_clip.PreprocessCfg(**clip.visual.preprocess_cfg)
-    preprocess = open_clip.image_transform_v2(config, is_train=False)
+    config = PreprocessCfg(**clip.visual.preprocess_cfg)
+    preprocess = image_transform_v2(config, is_train=False)
     generator = upstream.generator(loaded.segmenter.model, settings, "binary_mask")
     clock, count = Clock(), 0
     store = QdrantClient(path=str(folder))
