@@ -1,8 +1,9 @@
 """A whole index run against the same models used as tutorials have it, and how it grows.
 
 Both take the same pictures, weights (demo profile) and settings (small regions stay), one after
-the other in one process, models loaded. Then libraries of two sizes are indexed by ours alone, on a coarse grid:
-the time for a picture and the memory should not depend on how many there are.
+the other in one process, models loaded. Then libraries of two sizes are indexed by ours alone, on
+a coarse grid: the time for a picture and the memory should not depend on how many there are. The
+first picture, for which the index is made and its host process started, is not counted there.
 """
 
 from __future__ import annotations
