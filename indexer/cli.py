@@ -103,6 +103,21 @@ class _Task:
         return self.quiet or self.output is not Format.table
 
 
+@dataclass(frozen=True)
+class _How:
+    """What the user said about the models; named as the arguments of `Indexer`."""
+
+    profile: str | None
+    device: str
+    merge: bool
+    boxes: Path | None
+    grid: bool
+    precision: str
+    workers: int | None
+    batch_size: int
+    points_per_batch: int | None
+
+
 def index(
     paths: PathsArgument = None,
     *,
@@ -127,8 +142,7 @@ def index(
 ) -> None:
     """Find the objects in pictures and put them into an index.
 
-    What has not changed since the last run is skipped. Ctrl-C ends the run; the same command
-    goes on from there.
+    What has not changed is skipped. Ctrl-C ends the run; the same command goes on from there.
 
     \b
     Examples:
@@ -139,19 +153,10 @@ def index(
       index --rebuild
       index ./photos --index ./labelled --boxes detections.json
     """
-    from indexer.store import expect
-
-    expect(index_)
-    from indexer.indexer import Indexer
-
     task = _Task(index_, paths or [], exclude or [], limit, prune, rebuild, quiet, output)
-    how: dict[str, Any] = {"precision": precision, "merge": merge, "boxes": boxes, "grid": grid}
-    how |= {"workers": workers, "batch_size": batch_size, "points_per_batch": points_per_batch}
-    with Indexer(index_, profile, device, **how) as indexer:
-        if dry_run:
-            _dry_run(indexer, task)
-        else:
-            _index(indexer, task, watch=watch)
+    sizes = (workers, batch_size, points_per_batch)
+    how = _How(profile, device, merge, boxes, grid, precision, *sizes)
+    _do(task, how, dry_run=dry_run, watch=watch)
 
 
 def forget(
@@ -217,6 +222,19 @@ def _failures(opened: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
     for file in opened.failures():
         path = console.readable(locate(full_path(file.root, file.path), roots))
         yield {"path": path, **asdict(file.failure)}
+
+
+def _do(task: _Task, how: _How, *, dry_run: bool, watch: bool) -> None:
+    from indexer.store import expect
+
+    expect(task.where)
+    from indexer.indexer import Indexer
+
+    with Indexer(task.where, **asdict(how)) as indexer:
+        if dry_run:
+            _dry_run(indexer, task)
+        else:
+            _index(indexer, task, watch=watch)
 
 
 def _dry_run(indexer: Indexer, task: _Task) -> None:
