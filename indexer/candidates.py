@@ -79,11 +79,18 @@ class Selection:
         paths: absolute files and folders, none inside another.
         exclude: see `indexer.library.scan`.
         detections: what a detector found, or None.
+        gone: absolute paths of files that belong to it and are gone.
     """
 
     paths: tuple[Path, ...]
     exclude: tuple[str, ...] = ()
     detections: Detections | None = None
+    gone: tuple[Path, ...] = ()
+
+    @property
+    def all_paths(self) -> tuple[Path, ...]:
+        """The paths, and what is gone."""
+        return (*self.paths, *self.gone)
 
 
 def candidates(
@@ -132,8 +139,8 @@ def survey(
         if candidate.pending and isinstance(candidate.found, library.Found):
             size += candidate.found.size
     gone = 0
-    if index is not None and follow.count_recorded(index, selection.paths) > recorded:
-        gone = follow.count_gone(index, selection.paths)
+    if index is not None and follow.count_recorded(index, selection.all_paths) > recorded:
+        gone = follow.count_gone(index, selection.all_paths)
     return Survey(counts.total(), **counts, gone=gone, pending_bytes=size)
 
 

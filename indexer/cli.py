@@ -227,6 +227,8 @@ def _failures(opened: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
 def _do(task: _Task, how: _How, *, dry_run: bool, watch: bool) -> None:
     from indexer.store import expect
 
+    if watch and task.limit is not None:
+        raise typer.BadParameter("--watch indexes all there is: leave --limit out")
     expect(task.where)
     from indexer.indexer import Indexer
 
@@ -277,7 +279,7 @@ def _pass(
         stopped=stopped.is_set,
     )
     progress.end()
-    if again and not report.done and not report.pruned:
+    if again and report.done == report.failed and not report.pruned:
         return report
     if task.output is not Format.table:
         plain = asdict(report)
@@ -298,13 +300,13 @@ def _watch(indexer: Indexer, task: _Task, stopped: threading.Event) -> None:
     task = replace(task, rebuild=False)
     ignored = None if is_server(task.where) else Path(task.where).expanduser().resolve()
     folders = indexer.folders(task.paths)
-    if not task.quiet:
+    if not task.is_quiet:
         console.say(f"watching {', '.join(map(console.short_path, folders))}; Ctrl-C ends it")
     for _ in changes(folders, ignored, stopped):
         try:
             _pass(indexer, task, stopped, again=True)
         except SegsearchError as error:  # such as a drive that is away for a while
-            console.say(f"error: {error.message}")
+            console.say(f"error: {error}")
 
 
 def _write_figures(figures: dict[str, Any], output: Format) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,19 +33,20 @@ def is_gone(path: Path) -> bool:
             continue
         except OSError:
             return False
-        leads_nowhere = stat.S_ISLNK(info.st_mode) and not each.exists()
-        return each != path and not leads_nowhere
+        if each == path:
+            return False
+        return not stat.S_ISLNK(info.st_mode) or os.path.exists(each)  # noqa: PTH110 - never raises
     return True
 
 
 def count_recorded(index: Index, paths: Sequence[Path]) -> int:
     """Count the recorded files at or below these paths."""
-    return sum(index.count_files(*place) for place in _places(index, paths))
+    return sum(index.count_files(*place) for place in places(index, paths))
 
 
 def count_gone(index: Index, paths: Sequence[Path]) -> int:
     """Count the recorded files at or below these paths that are gone."""
-    return sum(1 for place in _places(index, paths) for _ in _gone(index, *place))
+    return sum(1 for place in places(index, paths) for _ in _gone(index, *place))
 
 
 def prune(index: Index, paths: Sequence[Path]) -> int:
@@ -53,11 +55,11 @@ def prune(index: Index, paths: Sequence[Path]) -> int:
     Raises:
         SegsearchError: nothing of a whole library root is there: its drive may be away.
     """
-    places = _places(index, paths)
-    for place in places:
+    where = places(index, paths)
+    for place in where:
         refuse_missing(index, place[0])
     removed = 0
-    for place in places:
+    for place in where:
         for file in _gone(index, *place):
             index.remove_file(file)
             removed += 1
@@ -71,9 +73,11 @@ def refuse_missing(index: Index, root: str) -> None:
         SegsearchError: it has records, and all their files are gone.
     """
     folder = index.roots()[root]
-    places = (folder / original(file.path) for file in index.files_below(root, ""))
-    first = next(places, None)
-    if first is None or not is_gone(first) or not all(map(is_gone, places)):
+    if root not in index.folders() and os.path.isdir(folder):  # noqa: PTH112 - never raises
+        return  # single files in a folder that is there
+    files = (folder / original(file.path) for file in index.files_below(root, ""))
+    first = next(files, None)
+    if first is None or not is_gone(first) or not all(map(is_gone, files)):
         return
     raise SegsearchError(
         f"no recorded picture of {folder} is there any more, so nothing was removed",
@@ -106,12 +110,12 @@ def forget(index: Index, paths: Sequence[Path]) -> int:
     """
     removed = 0
     for path in paths:
-        places = _places(index, [path])
-        if not places:
+        where = places(index, [path])
+        if not where:
             raise SegsearchError(
                 f"{path} is not in the library", "segsearch status shows its folders"
             )
-        for root, below in places:
+        for root, below in where:
             for file in index.files_below(root, below):
                 index.remove_file(file)
                 removed += 1
@@ -127,8 +131,8 @@ def renamed(index: Index, image: Image, path: str) -> bool:
     something else is left in its library root. The records go after the image's places.
     """
     roots = index.roots()
-    places = dict.fromkeys((*image.paths, *index.recorded_paths(image.id)))
-    stale = [old for old in places if old != path and _has_left(old, roots)]
+    known = dict.fromkeys((*image.paths, *index.recorded_paths(image.id)))
+    stale = [old for old in known if old != path and _has_left(old, roots)]
     if stale:
         left = [old for old in image.paths if old not in (*stale, path)]
         index.set_paths(image, (*left, path))
@@ -143,9 +147,11 @@ def moved_root(index: Index, folder: Path) -> str | None:
     That is one whose own folder leads here by a link now, or is gone while most of its files (the
     first 256 are compared) are here with the same relative paths, sizes and mtimes.
     """
-    for root, before in index.roots().items():
+    roots = index.roots()
+    for root, before in roots.items():
         if before.resolve() == folder:
             return root
+    for root, before in roots.items():
         if not is_gone(before):
             continue
         files = list(itertools.islice(index.files_below(root, ""), _SAMPLE))
@@ -165,32 +171,37 @@ def expected_roots(index: Index, paths: Sequence[Path]) -> dict[str, Path]:
     return roots
 
 
-def own_paths(index: Index) -> list[Path]:
+def own_paths(index: Index) -> tuple[list[Path], list[Path]]:
     """Return what an index follows: its folders, and the single files that were put into it.
 
-    Those that are not there are left out, with a warning.
+    Returns:
+        What is there, and the single files that are gone. Folders that are not there are left
+        out, with a warning.
     """
-    folders, found = index.folders(), []
+    folders = index.folders()
+    there: list[Path] = []
+    gone: list[Path] = []
     for root, path in index.roots().items():
-        if not path.is_dir():
+        if not os.path.isdir(path):  # noqa: PTH112 - never raises
             _log.warning("skipped, for it is not there: %s", storable(str(path)))
         elif root in folders:
-            found.append(path)
-        else:
-            files = (path / original(file.path) for file in index.files_below(root, ""))
-            found += [file for file in files if not is_gone(file)]
-    return outermost(found)
+            there.append(path)
+        elif owner(path, folders) is None:
+            for file in index.files_below(root, ""):
+                at = path / original(file.path)
+                (gone if is_gone(at) else there).append(at)
+    return outermost(there), gone
 
 
-def _places(index: Index, paths: Sequence[Path]) -> list[tuple[str, str]]:
+def places(index: Index, paths: Sequence[Path]) -> list[tuple[str, str]]:
     """Return (root id, relative path) of every place where files at or below the paths may be."""
     roots = index.roots()
-    places = [(id_, "") for id_, root in roots.items() if _is_below(root, paths)]
+    found = [(id_, "") for id_, root in roots.items() if _is_below(root, paths)]
     for path in paths:
         above = owner(path, roots)
         if above is not None and above[1]:
-            places.append(above)
-    return places
+            found.append(above)
+    return found
 
 
 def _is_below(root: Path, paths: Sequence[Path]) -> bool:
@@ -205,9 +216,13 @@ def _gone(index: Index, root: str, path: str) -> Iterator[File]:
 
 
 def _has_left(path: str, roots: dict[str, Path]) -> bool:
-    root = roots[split_path(path)[0]]
-    something = root.is_dir() and next(root.iterdir(), None) is not None  # or its drive is away
-    return something and is_gone(locate(path, roots))
+    if not is_gone(locate(path, roots)):
+        return False
+    try:
+        with os.scandir(roots[split_path(path)[0]]) as entries:
+            return next(entries, None) is not None  # or its drive is away
+    except OSError:
+        return False
 
 
 def _same_file(path: Path, file: File) -> bool:

@@ -105,7 +105,7 @@ class Index:
 
     def folders(self) -> dict[str, Path]:
         """Return those library roots that are followed as a whole: id → absolute path."""
-        whole = (point for point in self._all("roots") if point.payload["whole"])
+        whole = (point for point in self._all("roots") if point.payload.get("whole", True))
         return {point.id: Path(original(point.payload["path"])) for point in whole}
 
     def add_root(self, path: Path, *, whole: bool = True) -> str:
@@ -192,8 +192,7 @@ class Index:
 
     def recorded_paths(self, image_id: str) -> tuple[str, ...]:
         """Return where an image lies as the file records have it, sorted."""
-        of_image = Filter((Match("image_id", (image_id,)),))
-        files = [file_from(point.payload) for point in self._all("files", of_image)]
+        files = self._files_of(image_id)
         return tuple(sorted(full_path(file.root, file.path) for file in files))
 
     def remove_path(self, image_id: str, path: str) -> None:
@@ -204,6 +203,9 @@ class Index:
                 self.set_paths(image, paths)
                 return
         # also without an image record: what deleted it may have been killed before the rest
+        for file in self._files_of(image_id):
+            if full_path(file.root, file.path) != path:
+                self.write_file(replace(file, size=UNFINISHED))  # has to be indexed again
         self._store.delete("images", Filter((HasId((image_id,)),)))
         self._store.delete("segments", Filter((Match("image_id", (image_id,)),)))
 
@@ -294,6 +296,10 @@ class Index:
     def close(self) -> None:
         """Let go of the store."""
         self._store.close()
+
+    def _files_of(self, image_id: str) -> list[File]:
+        of_image = Filter((Match("image_id", (image_id,)),))
+        return [file_from(point.payload) for point in self._all("files", of_image)]
 
     def _visible(
         self, ask: Callable[[int], list[ScoredPoint]], limit: int, offset: int

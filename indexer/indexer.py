@@ -180,7 +180,7 @@ class Indexer:
         if given := _absolute(paths):
             return given
         with self._reading() as index:
-            return tuple(follow.own_paths(index))
+            return tuple(follow.own_paths(index)[0])
 
     def segments(self, image: PIL.Image.Image | NDArray[np.uint8]) -> list[Region]:
         """Cut one picture into regions, as indexing does.
@@ -308,8 +308,8 @@ class Indexer:
             if report.images:
                 index.optimise()
         if report.complete and found.gone:
-            gone = follow.count_gone(index, selection.paths)
-            pruned = follow.prune(index, selection.paths) if prune and gone else 0
+            gone = follow.count_gone(index, selection.all_paths)
+            pruned = follow.prune(index, selection.all_paths) if prune and gone else 0
             report = replace(report, gone=gone, pruned=pruned)
         report = replace(report, seconds=time.monotonic() - work.started)
         work.on_progress(report)
@@ -327,7 +327,8 @@ class Indexer:
             for root, path in roots.items():
                 draft.move_root(root, path, whole=root in folders)
             report = self._run(draft, everything, work, prune=True)
-            follow.refuse_unreadable(index, draft)
+            if report.complete:
+                follow.refuse_unreadable(index, draft)
         if report.complete:
             store.adopt(place)
         return report
@@ -362,12 +363,13 @@ def _or_own(selection: Selection, index: Index) -> Selection:
     """
     if selection.paths:
         return selection
-    own = tuple(follow.own_paths(index))
-    if not own:
+    own, gone = follow.own_paths(index)
+    if not own and not gone:
         raise SegsearchError("none of the index's own folders is there", "name those to index")
-    return replace(selection, paths=own)
+    return replace(selection, paths=tuple(own), gone=tuple(gone))
 
 
 def _with_own(selection: Selection, index: Index) -> Selection:
     """Return the selection with all that the index follows."""
-    return replace(selection, paths=tuple(outermost([*follow.own_paths(index), *selection.paths])))
+    own, _ = follow.own_paths(index)
+    return replace(selection, paths=tuple(outermost([*own, *selection.paths])))

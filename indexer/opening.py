@@ -39,16 +39,15 @@ def claim(index: Index, path: Path) -> None:
     """
     base, folders = library.root_folder(path), index.folders()
     single = base != path
-    known = {id_: at for id_, at in index.roots().items() if id_ in folders or at == base}
-    if owner(base, known if single else folders) is None:
-        moved = follow.moved_root(index, base)
+    here = {id_: at for id_, at in index.roots().items() if at == base}
+    if owner(base, folders | here if single else folders) is None:
+        moved = next(iter(here), None) or follow.moved_root(index, base)
         if moved is None:
             index.add_root(base, whole=not single)
         else:
             index.move_root(moved, base, whole=not single or moved in folders)
-    place = owner(path, index.roots())
-    assert place is not None  # noqa: S101 - it has just been added
-    index.forget_retryable(*place)
+    for place in follow.places(index, [path]):
+        index.forget_retryable(*place)
 
 
 def draft(place: str, recipe: Recipe) -> Store:

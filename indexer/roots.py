@@ -33,12 +33,8 @@ def owner(path: Path, roots: dict[str, Path]) -> tuple[str, str] | None:
 
 def outermost(paths: Iterable[Path]) -> list[Path]:
     """Return the paths without those that lie inside another of them, in their order."""
-    unique = list(dict.fromkeys(paths))
-    return [
-        path
-        for path in unique
-        if not any(path != other and path.is_relative_to(other) for other in unique)
-    ]
+    unique = dict.fromkeys(paths)
+    return [path for path in unique if not any(above in unique for above in path.parents)]
 
 
 def locate(path: str, roots: dict[str, Path]) -> Path:

@@ -102,6 +102,7 @@ class Writer:
         known, failure = item.candidate.known, item.failure
         before = None if known is None else known.image_id
         same = item.image_id in (None, before)
+        self.under_way.discard(item.image_id or "")
         if before is None or not failure.retryable or not same:
             self._let_go(item.candidate, None)
             self._index.write_file(file_record(item.candidate, failure=failure))
@@ -142,10 +143,14 @@ class Writer:
         return {"images": 1, "segments": len(segments), "stored_bytes": size}
 
     def _begin(self, candidate: Candidate, image_id: str) -> None:
-        """Mark a file's record unfinished, for its new image, after its old one has let go."""
+        """Mark a file's record unfinished, for its new image, after its old one has let go.
+
+        It keeps the old detections, so that the next run sees that they have changed.
+        """
         self._let_go(candidate, image_id)
-        unfinished = file_record(candidate, image_id=image_id)
-        self._index.write_file(replace(unfinished, size=records.UNFINISHED))
+        new, known = file_record(candidate, image_id=image_id), candidate.known
+        before = new.detections if known is None else known.detections
+        self._index.write_file(replace(new, size=records.UNFINISHED, detections=before))
 
     def _let_go(self, candidate: Candidate, image_id: str | None) -> None:
         """Let the picture that a file was before no longer lie there, if it is another one."""

@@ -341,7 +341,10 @@ def test_a_single_file_does_not_bring_its_folder(indexer: Indexer, tmp_path: Pat
     assert done(indexer.index(tmp_path / "other" / "y.png")) == {"images": 1}
     assert done(indexer.index()) == {"unchanged": 5}
     assert done(indexer.index(rebuild=True)) == {"images": 5}
-    assert done(indexer.index(tmp_path / "other")) == {"unchanged": 1, "images": 2}
+    (tmp_path / "other" / "y.png").rename(tmp_path / "y.png")
+    assert done(indexer.index(prune=True)) == {"unchanged": 4, "gone": 1, "pruned": 1}
+    (tmp_path / "y.png").rename(tmp_path / "other" / "y.png")
+    assert done(indexer.index(tmp_path / "other")) == {"images": 3}
     assert done(indexer.index()) == {"unchanged": 7}
 
 
@@ -433,3 +436,33 @@ def test_boxes_of_the_first_place_count_for_copies(
             assert indexer.index(photos).images == 1
         labels = [segment["label"] for segment in records(where, "segments").values()]
         assert labels == [f"three {batch_size}"]
+
+
+def test_a_link_below_a_nested_root_that_leads_somewhere_again(
+    photos: Path, where: str, quick: Profile, tmp_path: Path
+) -> None:
+    write_scene(tmp_path / "drive" / "x.png", 10)
+    (photos / "trip" / "link").symlink_to(tmp_path / "drive")
+    indexer = Indexer(where, quick)
+    indexer.index(photos / "trip")
+    indexer.index(photos)
+    (tmp_path / "drive").rename(tmp_path / "unplugged")
+    with pytest.raises(SegsearchError, match="link cannot be read now"):
+        indexer.index(rebuild=True)
+    (tmp_path / "unplugged").rename(tmp_path / "drive")
+    assert indexer.index(rebuild=True).complete
+    assert len(places(where)) == 5
+
+
+def test_a_library_moved_to_where_a_single_file_was_indexed(
+    indexer: Indexer, photos: Path, where: str, tmp_path: Path
+) -> None:
+    write_scene(tmp_path / "new" / "x.png", 10)
+    indexer.index(tmp_path / "new" / "x.png")
+    for path in photos.iterdir():
+        path.rename(tmp_path / "new" / path.name)
+    photos.rmdir()
+    report = indexer.index(tmp_path / "new")
+    assert (report.images, report.complete) == (0, True)
+    assert len(records(where, "images")) == 5
+    assert len({root["path"] for root in records(where, "roots").values()}) == 2

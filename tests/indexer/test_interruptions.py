@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -135,6 +136,57 @@ def remove(photos: Path) -> None:
 def add(photos: Path) -> None:
     write_scene(photos / "new.png", 21)
     shutil.copy2(photos / "new.png", photos / "new too.png")
+
+
+def test_new_boxes_killed_at_any_write(
+    photos: Path, quick: Profile, library: Library, tmp_path: Path
+) -> None:
+    shutil.copy2(photos / "a.png", photos / "copy.png")
+    (tmp_path / "index").mkdir()
+    boxes = tmp_path / "boxes.json"
+
+    def detect(label: str) -> Indexer:
+        box = {"file_name": "a.png", "bbox": [10, 10, 40, 30], "category_name": label}
+        boxes.write_text(json.dumps([box]), encoding="utf-8")
+        return Indexer(tmp_path / "index", quick, boxes=boxes, grid=False)
+
+    detect("star").index(photos)
+    before = library.contents()
+    detect("sun").index(photos)
+    expected = plain(library.contents())
+    number, died = 0, True
+    while died:
+        library.reset(before)
+        died = killed(detect("sun"), photos, library, number)
+        detect("sun").index(photos)
+        assert plain(library.contents()) == expected, f"killed before write {number}"
+        number += 1
+    assert number > 3
+
+
+def test_a_copy_whose_first_place_goes_after_a_kill(
+    photos: Path, quick: Profile, library: Library, tmp_path: Path
+) -> None:
+    shutil.copy2(photos / "a.png", photos / "copy.png")
+    (tmp_path / "index").mkdir()
+    boxes = tmp_path / "boxes.json"
+    box = {"file_name": "a.png", "bbox": [10, 10, 40, 30]}
+    boxes.write_text(json.dumps([box]), encoding="utf-8")
+    indexer = Indexer(tmp_path / "index", quick, boxes=boxes, grid=False)
+    indexer.index(photos)
+    before = library.contents()
+    boxes.write_text(json.dumps([box | {"category_name": "sun"}]), encoding="utf-8")
+    number, died = 0, True
+    while died:
+        library.reset(before)
+        died = killed(indexer, photos, library, number)
+        (photos / "a.png").rename(tmp_path / "a.png")
+        indexer.index(photos, prune=True)
+        indexer.index(photos, prune=True)
+        assert len(library.contents()["images"]) == 3, f"killed before write {number}"
+        (tmp_path / "a.png").rename(photos / "a.png")
+        number += 1
+    assert number > 3
 
 
 @pytest.mark.parametrize("happen", [change, copy_over, rename, remove, add])

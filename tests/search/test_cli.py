@@ -141,6 +141,7 @@ def test_indexing_with_a_bad_file(run: Callable[..., Run], tmp_path: Path, fast_
         (["search", "text", "x", "--by", "both"], 2, "--by"),
         (["search", "text", "x", "--since", "May"], 2, "--since"),
         (["index", "--index", "nowhere"], 1, "name the folders that are to be indexed"),
+        (["index", ".", "--watch", "--limit", "1"], 2, "leave --limit out"),
         (["index", ".", "--no-grid"], 1, "without the grid there is nothing to cut out"),
     ],
 )
