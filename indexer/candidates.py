@@ -57,6 +57,11 @@ class Candidate:
         return "retry" if self.known.failure.retryable else "known_failures"
 
     @property
+    def place(self) -> str:
+        """Where it lies, as `records.Image.paths` has it."""
+        return library.full_path(self.root, self.path)
+
+    @property
     def pending(self) -> bool:
         """Whether a run takes it up."""
         return self.state in ("new", "changed", "retry")

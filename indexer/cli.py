@@ -17,6 +17,7 @@ from indexer.console import DeviceOption, Format, FormatOption, IndexOption
 from indexer.errors import SegsearchError
 from indexer.progress import Progress, free_bytes, preview, summary
 from indexer.stopping import stop_at_signal
+from indexer.work import BATCH_SIZE
 
 if TYPE_CHECKING:
     from indexer.indexer import Indexer
@@ -131,7 +132,7 @@ def index(
     precision: PrecisionOption = "auto",
     merge: MergeOption = True,
     workers: WorkersOption = None,
-    batch_size: BatchSizeOption = 64,
+    batch_size: BatchSizeOption = BATCH_SIZE,
     points_per_batch: PointsOption = None,
     prune: PruneOption = False,
     rebuild: RebuildOption = False,
@@ -209,7 +210,7 @@ def status(
                 for key, value in row.items():
                     console.write(f"{key:<9} {', '.join(value) if key == 'roots' else value}")
             else:
-                console.write(json.dumps(row, indent=2 if output is Format.json else None))
+                _write_figures(row, output)
     finally:
         opened.close()
 

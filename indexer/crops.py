@@ -18,8 +18,6 @@ RGB = tuple[int, int, int]
 
 #: Version of the crop: part of the vector space, so that vectors of two recipes never mix.
 CROP_VERSION = 1
-#: Crops in one pass of CLIP: enough to fill the device, little enough to stay in memory.
-BATCH_SIZE = 64
 #: With fewer touched patches than this, attention limited to them says too little.
 MIN_PATCHES = 4
 

@@ -24,6 +24,7 @@ from indexer import clip_weights, crops, memory, models
 from indexer.errors import ModelError, SegsearchError
 from indexer.profiles import ClipProfile
 from indexer.records import Box, Vector
+from indexer.work import BATCH_SIZE
 
 if TYPE_CHECKING:
     from open_clip.transformer import VisionTransformer
@@ -47,7 +48,7 @@ class Embedder:
         profile: ClipProfile,
         device: torch.device,
         precision: torch.dtype = torch.float32,
-        batch_size: int = crops.BATCH_SIZE,
+        batch_size: int = BATCH_SIZE,
     ) -> None:
         """Load the model.
 

@@ -101,12 +101,12 @@ class Index:
 
     def roots(self) -> dict[str, Path]:
         """Return the library roots: id → absolute path."""
-        return {point.id: Path(original(point.payload["path"])) for point in self._all("roots")}
+        return {point.id: _root_path(point) for point in self._all("roots")}
 
     def folders(self) -> dict[str, Path]:
         """Return those library roots that are followed as a whole: id → absolute path."""
         whole = (point for point in self._all("roots") if point.payload.get("whole", True))
-        return {point.id: Path(original(point.payload["path"])) for point in whole}
+        return {point.id: _root_path(point) for point in whole}
 
     def add_root(self, path: Path, *, whole: bool = True) -> str:
         """Remember a library root by its absolute path and return its id.
@@ -328,6 +328,10 @@ class Index:
             if page.next is None:
                 return
             after = page.next
+
+
+def _root_path(point: Point) -> Path:
+    return Path(original(point.payload["path"]))
 
 
 def _below(root: str, path: str) -> tuple[Condition, ...]:

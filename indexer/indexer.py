@@ -24,7 +24,7 @@ from indexer.report import Report, Survey, peak_memory_bytes
 from indexer.roots import outermost
 from indexer.store import discard, draft_location, open_store
 from indexer.store.base import Store
-from indexer.work import Work
+from indexer.work import BATCH_SIZE, Models, Work
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,12 +34,9 @@ if TYPE_CHECKING:
     from indexer.detections import Detections
     from indexer.records import Region, Vector
     from indexer.segmentation.segmenter import Prompt
-    from indexer.work import Models
 
 Paths = str | Path | Sequence[str | Path]
 
-#: Crops that CLIP takes at once: enough to fill a device, little enough to stay in memory.
-BATCH_SIZE = 64
 #: Threads that read and decode, unless told otherwise: more gain nothing beside SAM 2.
 _MOST_WORKERS = 4
 

@@ -43,7 +43,7 @@ def listing(context: typer.Context, *, output: FormatOption = Format.table) -> N
       segsearch models
       segsearch models --format json
       segsearch models fetch balanced
-    """  # noqa: D301 - \b keeps the examples of --help as they are
+    """
     if context.invoked_subcommand is not None:
         return
     from indexer.profiles import load_profile, profile_names
@@ -67,7 +67,7 @@ def fetch(profile: ProfileArgument, *, output: FormatOption = Format.table) -> N
     Examples:
       segsearch models fetch balanced
       segsearch models fetch ./mine.yaml
-    """  # noqa: D301
+    """
     from indexer import weights
     from indexer.models import quiet_downloads
     from indexer.profiles import load_profile

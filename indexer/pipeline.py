@@ -247,7 +247,7 @@ class Run:
             present = self._index.images([image_id])
         if not present or not candidate.redo:
             return bool(present)
-        return present[0].paths[0] != library.full_path(candidate.root, candidate.path)
+        return present[0].paths[0] != candidate.place
 
     def _stopped(self) -> bool:
         """Ask whether to stop; asked all the time, it also keeps the progress going."""

@@ -14,6 +14,10 @@ if TYPE_CHECKING:  # the models import torch, which a run with nothing new never
     from indexer.segmentation.segmenter import Segmenter
 
 
+#: Crops that CLIP takes at once: enough to fill a device, little enough to stay in memory.
+BATCH_SIZE = 64
+
+
 @dataclass(frozen=True)
 class Models:
     """The two models of a run.

@@ -116,10 +116,9 @@ class Writer:
             self._again.append(candidate)
             return {}
         self._begin(candidate, image_id)
-        path = library.full_path(candidate.root, candidate.path)
-        renamed = follow.renamed(self._index, present[0], path)
+        renamed = follow.renamed(self._index, present[0], candidate.place)
         if not renamed:
-            self._index.add_path(present[0], path)
+            self._index.add_path(present[0], candidate.place)
         self._index.write_file(file_record(candidate, image_id=image_id))
         if candidate.known is not None and candidate.known.image_id == image_id:
             return {"unchanged": 1}  # touched, but the same
@@ -129,8 +128,7 @@ class Writer:
         candidate, picture = item.candidate, item.picture
         image_id = records.image_id(picture.sha256)
         self._begin(candidate, image_id)
-        here = library.full_path(candidate.root, candidate.path)
-        paths = (here, *self._index.recorded_paths(image_id))
+        paths = (candidate.place, *self._index.recorded_paths(image_id))
         image, segments = image_records(
             picture, item.regions, item.vectors, paths, self._index.recipe.segmentation_id
         )

@@ -15,11 +15,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from indexer.crops import BATCH_SIZE, Crop
+from indexer.crops import Crop
 from indexer.embedding import Embedder
 from indexer.errors import OutOfDeviceMemory
 from indexer.profiles import Profile, configs_dir
 from indexer.records import Vector
+from indexer.work import BATCH_SIZE
 
 CPU = torch.device("cpu")
 #: The demo CLIP: 48 pixels, 6 × 6 patches.
