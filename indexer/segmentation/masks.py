@@ -24,6 +24,22 @@ def encode(mask: Mask) -> Rle:
     return Rle((int(mask.shape[0]), int(mask.shape[1])), packed["counts"].decode("ascii"))
 
 
+def from_changes(changes: NDArray[np.int64], size: tuple[int, int]) -> Rle:
+    """Return the RLE of a mask from where it begins and ends.
+
+    Args:
+        changes: rising indices, column by column, of the pixels that differ from the one before
+            them; the first one is in the mask. The number of pixels itself may be the last.
+        size: (height, width) of the mask.
+    """
+    height, width = size
+    counts = np.diff(changes, prepend=0, append=height * width).tolist()
+    if counts[-1] == 0:
+        counts.pop()
+    packed = coco.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+    return Rle(size, packed["counts"].decode("ascii"))
+
+
 def decode(rle: Rle) -> Mask:
     """Return the boolean mask of shape `rle.size`."""
     return np.ascontiguousarray(coco.decode(_packed(rle)), dtype=np.bool_)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import functools
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,6 +26,7 @@ from indexer.profiles import MaskSettings, Sam2Profile
 from indexer.records import Box, Rle
 from indexer.segmentation import sam2_build
 from indexer.segmentation.sam2_build import build_untrained
+from indexer.segmentation.sam2_decoder import FoldedDecoder, ImageSide
 
 if TYPE_CHECKING:
     from sam2.sam2_image_predictor import SAM2ImagePredictor
@@ -117,7 +120,7 @@ class Sam2Model:
     def automatic(
         self, pixels: Pixels, settings: MaskSettings, stopped: Callable[[], bool] = never
     ) -> list[RawMask]:
-        """Run upstream's automatic mask generator on a picture.
+        """Make the automatic masks of a picture: those that upstream's generator makes.
 
         Points per batch are halved where the device runs out of memory, and remain so for the
         pictures that follow. The masks do not depend on it.
@@ -131,26 +134,64 @@ class Sam2Model:
             Stopped: `stopped` said so.
             OutOfDeviceMemory: the picture, or a single point on it, does not fit.
         """
-        given: dict[str, Any] = {
-            name: value
-            for name, value in dataclasses.asdict(settings).items()
-            if name not in {*OUR_SETTINGS, "points_per_batch"}
-        }
-        affordable = min(_affordable_points(pixels, settings), self._most_points)
-        batches = memory.Batches(
-            affordable, f"one point on {_named(pixels.shape[:2])}", self._device
-        )
+        generate = self._by_upstream if settings.use_m2m else self._by_us
+        return generate(_writable(pixels), settings, stopped)
+
+    def _by_us(
+        self, pixels: Pixels, settings: MaskSettings, stopped: Callable[[], bool]
+    ) -> list[RawMask]:
+        from indexer.segmentation.sam2_generator import Generator
+
+        affordable = min(settings.points_per_batch, self._most_points)
+        batches = self._batches(affordable, pixels)
+        with memory.enough_for(_named(pixels.shape), self._device), torch.no_grad():
+            generator = Generator(self._decoder, self._image_side, settings, batches, stopped)
+            found = generator.generate(pixels)
+        self._remember(batches, affordable)
+        return found
+
+    def _by_upstream(
+        self, pixels: Pixels, settings: MaskSettings, stopped: Callable[[], bool]
+    ) -> list[RawMask]:
+        """Run upstream's code, for its refinement of masks with masks."""
+        _say_once("use_m2m runs SAM 2's own automatic masks, which are many times slower")
         with models.BUILDING, warnings.catch_warnings():
             _ignore_script_warning()
-            from indexer.segmentation.sam2_generator import Generator
+            from indexer.segmentation.sam2_upstream import UpstreamGenerator
 
-            generator = Generator(self.upstream, batches, stopped, output_mode="coco_rle", **given)
+            affordable = min(_affordable_points(pixels, settings), self._most_points)
+            batches = self._batches(affordable, pixels)
+            given: dict[str, Any] = {
+                name: value
+                for name, value in dataclasses.asdict(settings).items()
+                if name not in {*OUR_SETTINGS, "points_per_batch"}
+            }
+            generator = UpstreamGenerator(
+                self.upstream, batches, stopped, output_mode="coco_rle", **given
+            )
         generator.predictor._bb_feat_sizes = self._predictor._bb_feat_sizes
-        with self._computing(pixels.shape[:2]):
-            found = generator.generate(_writable(pixels))
+        with self._computing(pixels.shape):
+            found = generator.generate(pixels)
+        self._remember(batches, affordable)
+        return [_raw_mask(mask) for mask in found]
+
+    def _batches(self, size: int, pixels: Pixels) -> memory.Batches:
+        return memory.Batches(size, f"one point on {_named(pixels.shape)}", self._device)
+
+    def _remember(self, batches: memory.Batches, affordable: int) -> None:
         if batches.size < affordable:
             self._most_points = batches.size
-        return [_raw_mask(mask) for mask in found]
+
+    @functools.cached_property
+    def _decoder(self) -> FoldedDecoder:
+        with torch.no_grad():
+            return FoldedDecoder(self.upstream, self._precision)
+
+    def _image_side(self, pixels: Pixels) -> ImageSide:
+        features = self.embed(pixels).predictor._features
+        return self._decoder.image_side(
+            features["image_embed"][0], [level[0] for level in features["high_res_feats"]]
+        )
 
     def embed(self, pixels: Pixels) -> Embedded:
         """Compute the image embedding of a uint8 RGB picture of shape (H, W, 3).
@@ -159,7 +200,7 @@ class Sam2Model:
             OutOfDeviceMemory: the picture does not fit.
         """
         predictor = copy.copy(self._predictor)  # shares the model, holds its own embedding
-        with self._computing(pixels.shape[:2]):
+        with self._computing(pixels.shape):
             predictor.set_image(_writable(pixels))
         return Embedded((pixels.shape[0], pixels.shape[1]), predictor)
 
@@ -212,9 +253,12 @@ class Sam2Model:
     def _new_predictor(self) -> SAM2ImagePredictor:
         from sam2.sam2_image_predictor import SAM2ImagePredictor
 
+        from indexer.segmentation.sam2_picture import Transforms
+
         with models.BUILDING, warnings.catch_warnings():
             _ignore_script_warning()
             predictor = SAM2ImagePredictor(self.upstream)
+            predictor._transforms = Transforms(self.image_size, predictor.mask_threshold)
         # upstream takes a 1024-pixel model for granted
         deepest = self.image_size // self.upstream.backbone_stride
         predictor._bb_feat_sizes = [(deepest * n, deepest * n) for n in (4, 2, 1)]
@@ -227,6 +271,11 @@ def _affordable_points(pixels: Pixels, settings: MaskSettings) -> int:
     height, width, _ = pixels.shape
     per_point: int = masks * height * width * 4  # float32
     return max(1, min(settings.points_per_batch, _MASK_BYTES // per_point))
+
+
+@functools.cache
+def _say_once(what: str) -> None:
+    logging.getLogger(__name__).warning(what)
 
 
 def _named(size: tuple[int, ...]) -> str:

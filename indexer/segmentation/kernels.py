@@ -1,0 +1,247 @@
+"""What masks need of every pixel of a picture, without ever making them: compiled for the CPU.
+
+The logits of a mask are small (a quarter of the model's input); upstream scales each to the
+picture's size, bilinearly, and looks at all of its pixels several times. Here the pixels are
+evaluated as they are counted, with the arithmetic of `torch.nn.functional.interpolate` (bilinear,
+`align_corners=False`; as in PyTorch's `UpSample.h`), and only where something can change: between
+two neighbouring rows of logits that both lie on one side of a threshold, no pixel is on the other.
+
+Logits are float32 of shape (M, h, w); pixel coordinates are those of a picture of H × W.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+#: Relative error of a pixel against exact arithmetic, with room to spare: four float32 roundings.
+_ROUNDING = np.float32(1e-6)
+
+
+@numba.njit(nogil=True, cache=True)
+def _sources(size: int, count: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return for each of `size` pixels the row of logits before it, and the next one's weight."""
+    before = np.empty(size, np.int32)
+    weight = np.empty(size, np.float32)
+    scale = np.float32(count) / np.float32(size)
+    for pixel in range(size):
+        at = scale * (np.float32(pixel) + np.float32(0.5)) - np.float32(0.5)
+        at = max(at, np.float32(0.0))
+        before[pixel] = min(int(at), count - 1)
+        weight[pixel] = min(max(at - before[pixel], np.float32(0.0)), np.float32(1.0))
+    return before, weight
+
+
+@numba.njit(nogil=True, cache=True)
+def _first_pixels(before: NDArray[np.int32], count: int) -> NDArray[np.int32]:
+    """Return where the pixels that lie after each of `count` logits begin, and the end."""
+    first = np.full(count + 1, len(before), np.int32)
+    for pixel in range(len(before) - 1, -1, -1):
+        first[before[pixel]] = pixel
+    for at in range(count - 1, -1, -1):
+        first[at] = min(first[at], first[at + 1])
+    return first
+
+
+@numba.njit(nogil=True, cache=True)
+def _classify(
+    upper: NDArray[np.float32],
+    lower: NDArray[np.float32],
+    thresholds: NDArray[np.float32],
+    states: NDArray[np.int8],
+) -> int:
+    """Say of the pixels among each four logits what they have in common.
+
+    All are above the highest threshold: 1; none is above the lowest: -1; else 0. Returns the
+    greatest of these states.
+    """
+    last, mixed, highest = len(upper) - 1, 0, np.int8(-1)
+    for column in range(last + 1):
+        after = min(column + 1, last)
+        least = min(upper[column], lower[column], upper[after], lower[after])
+        most = max(upper[column], lower[column], upper[after], lower[after])
+        error = _ROUNDING * max(abs(least), abs(most))
+        state = np.int8(least - error > thresholds[2]) - np.int8(most + error <= thresholds[0])
+        states[column] = state
+        mixed += state == 0
+        highest = max(highest, state)
+    if mixed > last // 4:
+        states[:] = 0  # one long stretch is faster than many short ones
+    return int(highest)
+
+
+@numba.njit(nogil=True, cache=True)
+def _widen(
+    row: NDArray[np.float32],
+    before: NDArray[np.int32],
+    weight: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    """Interpolate between logits of a row; `out` may be a part of the picture's width."""
+    last = len(row) - 1
+    for x in range(len(out)):
+        left = before[x]
+        right = min(left + 1, last)
+        out[x] = (np.float32(1.0) - weight[x]) * row[left] + weight[x] * row[right]
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc"})
+def _count_line(
+    upper: NDArray[np.float32],
+    lower: NDArray[np.float32],
+    share: np.float32,
+    thresholds: NDArray[np.float32],
+    highest: NDArray[np.float32],
+) -> tuple[int, int, int]:
+    """Count a line's pixels above each threshold, and keep the highest logit of each column."""
+    low, middle, high = thresholds
+    rest = np.float32(1.0) - share
+    # float32 counts exactly to 16 million; integers keep the loop from being vectorised
+    under, within, over = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+    for x in range(len(upper)):
+        value = rest * upper[x] + share * lower[x]
+        under += np.float32(value > low)
+        within += np.float32(value > middle)
+        over += np.float32(value > high)
+        highest[x] = max(highest[x], value)
+    return int(under), int(within), int(over)
+
+
+@numba.njit(nogil=True, cache=True)
+def _measure_rows(
+    logits: NDArray[np.float32],
+    vertical: tuple[NDArray[np.int32], NDArray[np.float32]],
+    horizontal: tuple[NDArray[np.int32], NDArray[np.float32]],
+    thresholds: NDArray[np.float32],
+    highest: NDArray[np.float32],
+) -> tuple[int, int, int, int]:
+    """Measure one mask row by row; return pixels over and under, and its first and last line."""
+    rows, columns = logits.shape
+    before, weight_x = horizontal
+    first_y, first_x = _first_pixels(vertical[0], rows), _first_pixels(before, columns)
+    states = np.empty(columns, np.int8)
+    upper, lower = np.empty(len(before), np.float32), np.empty(len(before), np.float32)
+    top, bottom, over, under = len(vertical[0]), -1, 0, 0
+    for row in range(rows):
+        start, end = first_y[row], first_y[row + 1]
+        here, below = logits[row], logits[min(row + 1, rows - 1)]
+        if start == end or _classify(here, below, thresholds, states) < 0:
+            continue
+        column = 0
+        while column < columns:
+            state, left = states[column], first_x[column]
+            while column < columns and states[column] == state:
+                column += 1
+            right = first_x[column]
+            if state > 0:
+                over += (right - left) * (end - start)
+                under += (right - left) * (end - start)
+                highest[left:right] = np.inf
+            if state > 0 and left < right:
+                top, bottom = min(top, start), end - 1
+            if state != 0 or left == right:
+                continue
+            part = slice(left, right)
+            _widen(here, before[part], weight_x[part], upper[part])
+            _widen(below, before[part], weight_x[part], lower[part])
+            for y in range(start, end):
+                more, within, less = _count_line(
+                    upper[part], lower[part], vertical[1][y], thresholds, highest[part]
+                )
+                over, under = over + less, under + more
+                if within > 0:
+                    top, bottom = min(top, y), max(bottom, y)
+    return over, under, top, bottom
+
+
+@numba.njit(nogil=True, cache=True)
+def measure(
+    logits: NDArray[np.float32], height: int, width: int, threshold: float, offset: float
+) -> NDArray[np.int32]:
+    """Count the pixels above a raised and a lowered threshold, and find the box at the threshold.
+
+    Returns:
+        (M, 6): pixels above `threshold + offset`, pixels above `threshold - offset`, and the
+        first and last column and row of those above `threshold` as x0, y0, x1, y1 (inclusive,
+        as upstream's boxes are; zeros where there is none).
+    """
+    count, rows, columns = logits.shape
+    vertical, horizontal = _sources(height, rows), _sources(width, columns)
+    thresholds = np.array([threshold - offset, threshold, threshold + offset], np.float32)
+    found = np.zeros((count, 6), np.int32)
+    for mask in range(count):
+        highest = np.full(width, -np.inf, np.float32)
+        over, under, top, bottom = _measure_rows(
+            logits[mask], vertical, horizontal, thresholds, highest
+        )
+        found[mask, 0], found[mask, 1] = over, under
+        inside = np.flatnonzero(highest > thresholds[1])
+        if len(inside):
+            found[mask, 2:] = inside[0], top, inside[-1], bottom
+    return found
+
+
+@numba.njit(nogil=True, cache=True)
+def _toggle(changes: NDArray[np.int64], count: int, at: int) -> tuple[NDArray[np.int64], int]:
+    """Note that pixels change at an index; twice at the same one is not at all."""
+    if count and changes[count - 1] == at:
+        return changes, count - 1
+    if count == len(changes):
+        longer = np.empty(2 * count, np.int64)
+        longer[:count] = changes
+        changes = longer
+    changes[count] = at
+    return changes, count + 1
+
+
+@numba.njit(nogil=True, cache=True)
+def changes(
+    logits: NDArray[np.float32],
+    size: tuple[int, int],
+    threshold: float,
+    box: tuple[int, int, int, int],
+    place: tuple[int, int, int],
+) -> NDArray[np.int64]:
+    """Return where a mask begins and ends, counting a picture's pixels column by column.
+
+    Args:
+        logits: of one mask, (h, w).
+        size: (height, width) of the crop that they cover, pixels.
+        threshold: above it a pixel belongs to the mask.
+        box: x0, y0, x1, y1 (inclusive) in the crop, as from `measure`.
+        place: x and y of the crop in the picture, and the picture's height.
+
+    Returns:
+        The indices of all pixels that differ from the one before; the first is in the mask.
+    """
+    rows, columns = logits.shape
+    above, weight_y = _sources(size[0], rows)
+    before, weight_x = _sources(size[1], columns)
+    first_y = _first_pixels(above, rows)
+    level = np.float32(threshold)
+    x0, y0, x1, y1 = box
+    left, top, full_height = place
+    column = np.empty(rows + 1, np.float32)
+    noted, count = np.empty(4 * (x1 - x0 + 1), np.int64), 0
+    for x in range(x0, x1 + 1):
+        here, share = before[x], weight_x[x]
+        after = min(here + 1, columns - 1)
+        for row in range(above[y0], min(above[y1] + 2, rows)):
+            column[row] = (np.float32(1.0) - share) * logits[row, here] + share * logits[row, after]
+        column[rows] = column[rows - 1]
+        start, inside = (left + x) * full_height + top, False
+        for row in range(above[y0], above[y1] + 1):
+            least, most = min(column[row], column[row + 1]), max(column[row], column[row + 1])
+            error = _ROUNDING * max(abs(least), abs(most))
+            one_side = least - error > level or most + error <= level
+            begin, end = max(first_y[row], y0), min(first_y[row + 1], y1 + 1)
+            for y in range(begin, min(end, begin + 1) if one_side else end):
+                lower = weight_y[y]
+                value = (np.float32(1.0) - lower) * column[row] + lower * column[row + 1]
+                if (value > level) != inside:
+                    inside = not inside
+                    noted, count = _toggle(noted, count, start + y)
+        if inside:
+            noted, count = _toggle(noted, count, start + y1 + 1)
+    return noted[:count].copy()

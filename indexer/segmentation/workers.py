@@ -1,0 +1,47 @@
+"""Threads that each do their own work on one core, instead of sharing every operation.
+
+SAM 2's mask decoder is a long row of short operations. To split each among all cores, as torch
+does by itself, has them wait for each other at every one, and move data between their caches: on
+two cores, decoding a point took 17 ms so, and 11 ms with two points side by side.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def count() -> int:
+    """Return how many there are: as many threads as torch would use."""
+    return _pool()[1]
+
+
+def spread(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Do the work for every item on the threads; return the results in order."""
+    return list(_pool()[0].map(work, items))
+
+
+@functools.cache
+def _pool() -> tuple[ThreadPoolExecutor, int]:
+    threads = torch.get_num_threads()
+    started = threading.Barrier(threads + 1)
+
+    def begin() -> None:
+        torch.set_num_threads(1)  # of this thread, and of those that are yet to start
+        torch.set_grad_enabled(False)
+        started.wait()
+
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="masks", initializer=begin)
+    for _ in range(threads):
+        pool.submit(int)
+    started.wait()
+    torch.set_num_threads(threads)
+    return pool, threads
