@@ -38,12 +38,14 @@ class Sam2Profile:
 class MaskSettings:
     """How automatic masks are made and which of them become segments.
 
-    The first group has upstream's names and meanings (`SAM2AutomaticMaskGenerator`).
+    From `points_per_side` to `multimask_output` they have upstream's names and meanings
+    (`SAM2AutomaticMaskGenerator`).
 
     Attributes:
+        mode: `exact` decodes every point of the grid, as upstream does; `fast` leaves out points
+            on what is found already, see `indexer.segmentation.points`.
         points_per_side: prompt points along each side of the grid.
-        points_per_batch: points decoded at once; fewer are taken where a picture is so large
-            that this many masks would not fit, see `indexer.segmentation.sam2_model`.
+        points_per_batch: points decoded at once, at most.
         pred_iou_thresh: least predicted IoU, 0 to 1.
         stability_score_thresh: least stability score, 0 to 1.
         stability_score_offset: logits by which the threshold is moved for the stability score.
@@ -62,6 +64,7 @@ class MaskSettings:
         containment_thresh: share of a segment's pixels inside another that makes it a part.
     """
 
+    mode: str
     points_per_side: int
     points_per_batch: int
     pred_iou_thresh: float
@@ -82,6 +85,7 @@ class MaskSettings:
     containment_thresh: float
 
     def __post_init__(self) -> None:
+        _require(self.mode in {"exact", "fast"}, "mode", "exact or fast")
         for name in ("points_per_side", "points_per_batch", "crop_n_points_downscale_factor"):
             _require(getattr(self, name) >= 1, name, "at least 1")
         for name in ("crop_n_layers", "min_mask_region_area", "stability_score_offset"):

@@ -320,7 +320,8 @@ class _Upscaling:
         down, across = range(2, 2 + step), range(3 + step, 3 + 2 * step)
         within = [axis for pair in zip(down, across, strict=True) for axis in pair]
         ordered = split.permute(1, 2 + step, *within, 0) + self._biases[step - 1]
-        return ordered.reshape(1, -1, 4 * channels).to(self._precision)
+        blocks: Tensor = ordered.reshape(1, -1, 4 * channels).to(self._precision)
+        return blocks
 
 
 def _split(x: Tensor, heads: int) -> Tensor:

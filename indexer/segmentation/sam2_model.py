@@ -39,7 +39,13 @@ Pixels = NDArray[np.uint8]
 #: looks at them: bytes that these may take.
 _MASK_BYTES = 1 << 30
 #: The settings that upstream's generator does not know.
-OUR_SETTINGS = {"min_area_fraction", "max_area_fraction", "merge_iou_thresh", "containment_thresh"}
+OUR_SETTINGS = {
+    "mode",
+    "min_area_fraction",
+    "max_area_fraction",
+    "merge_iou_thresh",
+    "containment_thresh",
+}
 
 
 def never() -> bool:

@@ -13,7 +13,7 @@ from indexer.store.base import Kind
 IndexType = Literal["keyword", "uuid", "integer", "float", "bool", "datetime", "geo"]
 
 #: Version of the stored layout; raised when an older index can no longer be read as it is.
-FORMAT = 1
+FORMAT = 2
 
 INDEXES: dict[Kind, dict[str, IndexType]] = {
     "images": {
