@@ -1,7 +1,7 @@
 """The flow of an index run: read and decode → segment → embed → write, which overlap.
 
-Files are read and decoded by a few threads; the models have a thread of their own (two on a GPU,
-which can do two things at once), and so has the writing. The queues between them are short, so
+Files are read and decoded by a few threads; the models have a thread of their own (several on a
+GPU, which does one picture's masks while the CPU finishes another's), and so has the writing. The queues between them are short, so
 that memory does not depend on the library's size. Everything stays in the order of the scan.
 Whatever is interrupted is done again by the next run; whatever is finished is skipped by it.
 """
@@ -9,6 +9,7 @@ Whatever is interrupted is done again by the next run; whatever is finished is s
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -38,6 +39,8 @@ if TYPE_CHECKING:  # these import torch, which a run with nothing new never need
 _MOST_WAITING, _LONGEST_WAIT_S = 256, 5.0
 #: Pictures that wait between two stages, beyond those that a batch of CLIP is made of.
 _DEPTH = 2
+#: Pictures that a GPU cuts at once: while the CPU finishes the masks of one, it has others to do.
+_PICTURES_AT_ONCE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +152,25 @@ class Run:
             return Failed(candidate, Failure(error.reason, error.message, error.retryable))
 
     def _segmented(self, items: Generator[_Read, None, None]) -> Generator[_Segmented, None, None]:
+        """Cut pictures: on a GPU several at once, so that it need not wait for the CPU's part."""
+        with contextlib.closing(self._wanted(items)) as wanted:
+            for item in wanted:
+                if not isinstance(item, _Decoded):
+                    yield item
+                    continue
+                at_once = _PICTURES_AT_ONCE if self._models().concurrent else 1
+                try:
+                    yield from ordered(
+                        itertools.chain([item], wanted), self._segment, at_once, at_once
+                    )
+                except Stopped:
+                    self._cut_short = True
+                return
+
+    def _wanted(
+        self, items: Generator[_Read, None, None]
+    ) -> Generator[_Decoded | Known | Failed, None, None]:
+        """Find the pictures that are to be cut; what comes of the others is known."""
         with contextlib.closing(items):
             for item in items:
                 if not isinstance(item, _Decoded):
@@ -163,13 +185,11 @@ class Run:
                 else:
                     self._begun += 1
                     self._writer.under_way.add(item.image_id)
-                    try:
-                        yield self._segment(item)
-                    except Stopped:
-                        self._cut_short = True
-                        return
+                    yield item
 
-    def _segment(self, item: _Decoded) -> _Cut | Failed:
+    def _segment(self, item: _Decoded | Known | Failed) -> _Segmented:
+        if not isinstance(item, _Decoded):
+            return item
         models = self._models()
         self._current = _location(item.candidate)
         self._tell()

@@ -9,6 +9,7 @@ the one before has left, and no mask is scaled to the picture's size (`postproce
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,7 +23,7 @@ from torchvision.ops.boxes import batched_nms
 from indexer.errors import Stopped
 from indexer.memory import Batches
 from indexer.profiles import MaskSettings
-from indexer.segmentation import masks, postprocess, small_regions, workers
+from indexer.segmentation import masks, points, postprocess, small_regions, workers
 from indexer.segmentation.sam2_decoder import Decoded, FoldedDecoder, ImageSide
 from indexer.segmentation.sam2_model import Pixels, RawMask
 
@@ -79,6 +80,27 @@ class Picked:
     prompts: Tensor
     ious: Tensor
     logits: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A crop of a picture, or all of it, as the decoder takes it.
+
+    Attributes:
+        image: the crop's embedding.
+        crop: where it lies in the picture.
+        whole: (height, width) of the picture.
+    """
+
+    image: ImageSide
+    crop: Crop
+    whole: tuple[int, int]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the crop."""
+        x0, y0, x1, y1 = self.crop
+        return y1 - y0, x1 - x0
 
 
 class Generator:
@@ -139,47 +161,63 @@ class Generator:
     def _of_crop(self, pixels: Pixels, crop: Crop, grid: NDArray[np.float64]) -> Found:
         """Return the best masks of a crop that overlap too little to be the same."""
         x0, y0, x1, y1 = crop
-        image = self._encode(pixels[y0:y1, x0:x1])
-        points = torch.as_tensor(grid * (x1 - x0, y1 - y0), dtype=torch.float32)
         whole = (pixels.shape[0], pixels.shape[1])
-        parts = [
-            found
-            for some in self._batches.run(
-                len(points), lambda part: self._of_points(image, points[part], crop, whole)
-            )
-            for found in some
-        ]
-        found = _joined(parts)
+        view = View(self._encode(pixels[y0:y1, x0:x1]), crop, whole)
+        found = self._all_of(view, grid)
         return found.take(_best(found.boxes, found.ious, self._settings.box_nms_thresh))
 
-    def _of_points(
-        self, image: ImageSide, points: Tensor, crop: Crop, whole: tuple[int, int]
-    ) -> list[Found]:
+    def _all_of(self, view: View, grid: NDArray[np.float64]) -> Found:
+        """Return the good masks of all points of the grid, or of those that fast mode is left."""
+        height, width = view.size
+        placed = torch.as_tensor(grid * (width, height), dtype=torch.float32)
+        side = math.isqrt(len(grid))
+        decoded = np.zeros(len(grid), np.bool_)
+        parts: list[Found] = []
+        reach = 0
+        for stride in points.STRIDES if self._settings.mode == "fast" else (1,):
+            indices = points.lattice(side, stride)
+            indices = indices[~decoded[indices]]
+            if parts:
+                found = _joined(parts)
+                inside = found.logits > self._settings.mask_threshold
+                prompts = found.points / torch.tensor([width, height])
+                indices = indices[~points.explained(indices, side, inside, prompts, reach)]
+            decoded[indices] = True
+            parts += self._of_points(view, placed[torch.from_numpy(indices)])
+            reach = stride
+        return _joined(parts)
+
+    def _of_points(self, view: View, placed: Tensor) -> list[Found]:
         """Return the good masks of some points, side by side on the cores of a CPU."""
+        parts = self._batches.run(len(placed), lambda part: self._of_batch(view, placed[part]))
+        return [found for batch in parts for found in batch]
+
+    def _of_batch(self, view: View, placed: Tensor) -> list[Found]:
         if self._stopped():
             raise Stopped("stopped within a picture", "run the same command again to go on")
-        if image.keys.device.type != "cpu":
-            return [self._good(image, points, crop, whole)]
-        parts = torch.split(points, _POINTS_PER_CORE)
-        return workers.spread(lambda part: self._good(image, part, crop, whole), parts)
+        if view.image.keys.device.type != "cpu":
+            return [self._good(view, placed)]
+        return workers.spread(
+            lambda part: self._good(view, part), torch.split(placed, _POINTS_PER_CORE)
+        )
 
-    def _good(self, image: ImageSide, points: Tensor, crop: Crop, whole: tuple[int, int]) -> Found:
+    def _good(self, view: View, placed: Tensor) -> Found:
         """Decode some points, and return those of their masks that pass the thresholds."""
-        settings = self._settings
-        size = (crop[3] - crop[1], crop[2] - crop[0])
-        placed = points / torch.tensor(size[::-1]) * self._decoder.image_size
-        placed = placed[:, None].to(image.keys.device)
-        labels = torch.ones(placed.shape[:2], dtype=torch.int32, device=placed.device)
-        decoded = self._decoder.decode(image, self._decoder.prompts(placed, labels))
+        settings, size = self._settings, view.size
+        coordinates = placed / torch.tensor(size[::-1]) * self._decoder.image_size
+        coordinates = coordinates[:, None].to(view.image.keys.device)
+        labels = torch.ones(coordinates.shape[:2], dtype=torch.int32, device=coordinates.device)
+        decoded = self._decoder.decode(view.image, self._decoder.prompts(coordinates, labels))
         pick = self._of_three if settings.multimask_output else self._of_one
         picked = _all_picked(list(pick(decoded)), decoded)
         measured = postprocess.measure(
             picked.logits, size, settings.mask_threshold, settings.stability_score_offset
         )
         found = Found(
-            picked.logits, picked.ious, measured.stability, points[picked.prompts], measured.boxes
+            picked.logits, picked.ious, measured.stability, placed[picked.prompts], measured.boxes
         )
-        keep = ~is_box_near_crop_edge(found.boxes, list(crop), [0, 0, whole[1], whole[0]])
+        height, width = view.whole
+        keep = ~is_box_near_crop_edge(found.boxes, list(view.crop), [0, 0, width, height])
         if settings.stability_score_thresh > 0:
             keep &= found.stability >= settings.stability_score_thresh
         return found.take(keep)
