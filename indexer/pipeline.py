@@ -1,9 +1,10 @@
 """The flow of an index run: read and decode → segment → embed → write, which overlap.
 
 Files are read and decoded by a few threads; the models have a thread of their own (several on a
-GPU, which does one picture's masks while the CPU finishes another's), and so has the writing. The queues between them are short, so
-that memory does not depend on the library's size. Everything stays in the order of the scan.
-Whatever is interrupted is done again by the next run; whatever is finished is skipped by it.
+GPU, which does one picture's masks while the CPU finishes another's), and so has the writing. The
+queues between them are short, so that memory does not depend on the library's size. Everything
+stays in the order of the scan. Whatever is interrupted is done again by the next run; whatever is
+finished is skipped by it.
 """
 
 from __future__ import annotations

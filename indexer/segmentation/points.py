@@ -25,8 +25,8 @@ _MARGIN = 1.0
 def lattice(side: int, stride: int) -> NDArray[np.int64]:
     """Return the indices of the points of a round, of a grid of `side` × `side`, row by row."""
     every = np.arange(side)
-    along = every[(every - STRIDES[0] // 2) % stride == 0]
-    return (along[:, None] * side + along).ravel()
+    along: NDArray[np.int64] = every[(every - STRIDES[0] // 2) % stride == 0]
+    return np.add.outer(along * side, along).ravel()
 
 
 def explained(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -20,87 +20,14 @@ from sam2.utils.amg import build_all_layer_point_grids, generate_crop_boxes, is_
 from torch import Tensor
 from torchvision.ops.boxes import batched_nms
 
-from indexer.errors import Stopped
-from indexer.memory import Batches
 from indexer.profiles import MaskSettings
 from indexer.segmentation import masks, points, postprocess, small_regions, workers
-from indexer.segmentation.sam2_decoder import Decoded, FoldedDecoder, ImageSide
+from indexer.segmentation.sam2_decoder import ImageSide
 from indexer.segmentation.sam2_model import Pixels, RawMask
+from indexer.segmentation.sam2_prompts import Crop, Found, Prompts, View
 
-#: Half-open x0, y0, x1, y1 of a crop in the picture.
-Crop = tuple[int, int, int, int]
-
-#: Points that a core decodes at once: more do not fit its share of the cache, fewer have it read
-#: the weights of the tokens' layers too often (on a CPU of 2 cores, ms a point: 4 11.7, 8 10.5,
-#: 16 11.1).
-_POINTS_PER_CORE = 8
-#: Points whose masks another device makes at once.
-_POINTS_PER_DEVICE = 16
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """Masks of a crop, K of them; all but the logits on the CPU.
-
-    Attributes:
-        logits: float32, (K, 4 h, 4 w).
-        ious: predicted, float32, (K,).
-        stability: float32, (K,).
-        points: that prompted them, float32 (x, y) in pixels of the crop, (K, 2).
-        boxes: int64, inclusive, in pixels of the crop, (K, 4).
-    """
-
-    logits: Tensor
-    ious: Tensor
-    stability: Tensor
-    points: Tensor
-    boxes: Tensor
-
-    def take(self, which: Tensor) -> Found:
-        """Return some of the masks, by their indices or by a truth value for each."""
-        return Found(
-            self.logits[which.to(self.logits.device)],
-            self.ious[which],
-            self.stability[which],
-            self.points[which],
-            self.boxes[which],
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Picked:
-    """Masks of prompts that are thought to be good.
-
-    Attributes:
-        prompts: which prompt each is of, (K,).
-        ious: predicted, float32, (K,); both on the CPU.
-        logits: float32, (K, 4 h, 4 w).
-    """
-
-    prompts: Tensor
-    ious: Tensor
-    logits: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """A crop of a picture, or all of it, as the decoder takes it.
-
-    Attributes:
-        image: the crop's embedding.
-        crop: where it lies in the picture.
-        whole: (height, width) of the picture.
-    """
-
-    image: ImageSide
-    crop: Crop
-    whole: tuple[int, int]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the crop."""
-        x0, y0, x1, y1 = self.crop
-        return y1 - y0, x1 - x0
+#: Labels of upstream's prompt encoder: a point on the object; two corners of a box.
+_ON_OBJECT, _CORNERS = 1, (2, 3)
 
 
 class Generator:
@@ -108,26 +35,20 @@ class Generator:
 
     def __init__(
         self,
-        decoder: FoldedDecoder,
+        prompts: Prompts,
         encode: Callable[[Pixels], ImageSide],
         settings: MaskSettings,
-        batches: Batches,
-        stopped: Callable[[], bool],
     ) -> None:
         """Take a model and the settings.
 
         Args:
-            decoder: of the masks.
+            prompts: decodes points, with the same settings.
             encode: computes what the decoder takes from a picture.
-            settings: upstream's, `use_m2m` aside.
-            batches: how many points are decoded in one go.
-            stopped: asked before each; True ends the work.
+            settings: upstream's and the mode; `use_m2m` is not looked at.
         """
-        self._decoder = decoder
+        self._prompts = prompts
         self._encode = encode
         self._settings = settings
-        self._batches = batches
-        self._stopped = stopped
         self._grids: list[NDArray[np.float64]] = build_all_layer_point_grids(
             settings.points_per_side,
             settings.crop_n_layers,
@@ -153,7 +74,8 @@ class Generator:
         ]
         if len(boxes) > 1:
             found = _best_of_crops(found, settings.crop_nms_thresh)
-        made = [one for crop, some in found for one in self._masks(some, crop, size)]
+        threshold = settings.mask_threshold
+        made = [mask for crop, some in found for mask in _masks(some, crop, size, threshold)]
         if settings.min_mask_region_area:
             made = _cleaned(made, settings)
         return made
@@ -187,122 +109,53 @@ class Generator:
             reach = stride
         return _joined(parts)
 
-    def _of_points(self, view: View, placed: Tensor) -> list[Found]:
-        """Return the good masks of some points, side by side on the cores of a CPU."""
-        parts = self._batches.run(len(placed), lambda part: self._of_batch(view, placed[part]))
-        return [found for batch in parts for found in batch]
-
-    def _of_batch(self, view: View, placed: Tensor) -> list[Found]:
-        if self._stopped():
-            raise Stopped("stopped within a picture", "run the same command again to go on")
-        if view.image.keys.device.type != "cpu":
-            return [self._good(view, placed)]
-        return workers.spread(
-            lambda part: self._good(view, part), torch.split(placed, _POINTS_PER_CORE)
-        )
-
-    def _good(self, view: View, placed: Tensor) -> Found:
-        """Decode some points, and return those of their masks that pass the thresholds."""
-        settings, size = self._settings, view.size
-        coordinates = placed / torch.tensor(size[::-1]) * self._decoder.image_size
-        coordinates = coordinates[:, None].to(view.image.keys.device)
-        labels = torch.ones(coordinates.shape[:2], dtype=torch.int32, device=coordinates.device)
-        decoded = self._decoder.decode(view.image, self._decoder.prompts(coordinates, labels))
-        pick = self._of_three if settings.multimask_output else self._of_one
-        picked = _all_picked(list(pick(decoded)), decoded)
-        measured = postprocess.measure(
-            picked.logits, size, settings.mask_threshold, settings.stability_score_offset
-        )
-        found = Found(
-            picked.logits, picked.ious, measured.stability, placed[picked.prompts], measured.boxes
-        )
+    def _of_points(self, view: View, placed: Tensor) -> Iterator[Found]:
+        """Yield the good masks of some points that are stable, and not cut off by their crop."""
+        least = self._settings.stability_score_thresh
         height, width = view.whole
-        keep = ~is_box_near_crop_edge(found.boxes, list(view.crop), [0, 0, width, height])
-        if settings.stability_score_thresh > 0:
-            keep &= found.stability >= settings.stability_score_thresh
-        return found.take(keep)
+        for found in self._prompts.find(view, placed[:, None], [_ON_OBJECT]):
+            keep = ~is_box_near_crop_edge(found.boxes, list(view.crop), [0, 0, width, height])
+            if least > 0:
+                keep &= found.stability >= least
+            yield found.take(keep)
 
-    def _of_three(self, decoded: Decoded) -> Iterator[Picked]:
-        """Yield those of the three masks of each prompt that are thought to be good."""
-        ious = decoded.ious[:, 1:].float().cpu()
-        good = self._are_good(ious)
-        for prompts in _portions(good.any(1), decoded):
-            masks = good[prompts].any(0).nonzero()[:, 0].tolist()
-            logits = self._decoder.logits(decoded, prompts, [1 + mask for mask in masks])
-            chosen = good[prompts][:, masks]
-            rows, columns = chosen.nonzero(as_tuple=True)
-            yield Picked(
-                torch.tensor(prompts)[rows],
-                ious[prompts][:, masks][chosen],
-                logits[rows.to(logits.device), columns.to(logits.device)],
-            )
 
-    def _of_one(self, decoded: Decoded) -> Iterator[Picked]:
-        """Yield each prompt's single mask, or the best of three where that is not stable.
+def of_boxes(prompts: Prompts, view: View, boxes: NDArray[np.float32]) -> list[RawMask]:
+    """Return the mask in each box, in order; some may be empty.
 
-        Upstream's `_dynamic_multimask_via_stability`; neither is made where neither is good.
-        """
-        ious = decoded.ious.float().cpu()
-        best, candidates = ious[:, 1:].max(1)
-        single = ious[:, 0]
-        for prompts in _portions(self._are_good(single) | self._are_good(best), decoded):
-            masks = [0, *sorted({1 + int(candidates[prompt]) for prompt in prompts})]
-            logits = self._decoder.logits(decoded, prompts, masks)
-            stable = self._decoder.are_stable(logits[:, 0]).cpu()
-            columns = torch.tensor([masks.index(1 + int(candidates[p])) for p in prompts])
-            columns[stable] = 0
-            chosen = torch.where(stable, single[prompts], best[prompts])
-            good = self._are_good(chosen)
-            rows = good.nonzero()[:, 0]
-            yield Picked(
-                torch.tensor(prompts)[good],
-                chosen[good],
-                logits[rows.to(logits.device), columns[good].to(logits.device)],
-            )
+    Args:
+        prompts: that give one mask each, whatever it is like.
+        view: all of the picture.
+        boxes: x0, y0, x1, y1 in its pixels, (B, 4).
 
-    def _are_good(self, ious: Tensor) -> Tensor:
-        least = self._settings.pred_iou_thresh
-        return ious > least if least > 0 else torch.ones_like(ious, dtype=torch.bool)
+    Raises:
+        Stopped: it was asked to.
+        OutOfDeviceMemory: a single box does not fit.
+    """
+    corners = torch.from_numpy(boxes).view(-1, 2, 2)
+    return [
+        mask
+        for found in prompts.find(view, corners, _CORNERS)
+        for mask in _masks(found, view.crop, view.whole, 0.0)
+    ]
 
-    def _masks(self, found: Found, crop: Crop, size: tuple[int, int]) -> list[RawMask]:
-        def mask(which: int) -> RawMask:
-            x0, y0, x1, y1 = found.boxes[which].tolist()
-            x, y = found.points[which].tolist()
-            rle = postprocess.run_lengths(
-                found.logits[which], (x0, y0, x1, y1), crop, size, self._settings.mask_threshold
-            )
-            return RawMask(
-                rle,
-                found.ious[which].item(),
-                found.stability[which].item(),
-                (x + crop[0], y + crop[1]),
-            )
 
-        return workers.spread(mask, range(len(found.ious)))
+def _masks(found: Found, crop: Crop, size: tuple[int, int], threshold: float) -> list[RawMask]:
+    """Read the masks of a crop off their logits, as masks of the whole picture."""
+
+    def mask(which: int) -> RawMask:
+        x0, y0, x1, y1 = found.boxes[which].tolist()
+        x, y = found.points[which].tolist()
+        rle = postprocess.run_lengths(found.logits[which], (x0, y0, x1, y1), crop, size, threshold)
+        iou, stability = found.ious[which].item(), found.stability[which].item()
+        return RawMask(rle, iou, stability, (x + crop[0], y + crop[1]))
+
+    return workers.spread(mask, range(len(found.ious)))
 
 
 def _crop(box: Sequence[int]) -> Crop:
     x0, y0, x1, y1 = box
     return x0, y0, x1, y1
-
-
-def _portions(chosen: Tensor, decoded: Decoded) -> Iterator[list[int]]:
-    """Yield the indices of the chosen prompts, few enough at once for their masks to be made."""
-    at_once = 1 if decoded.keys.device.type == "cpu" else _POINTS_PER_DEVICE
-    indices: list[int] = chosen.nonzero()[:, 0].tolist()
-    for start in range(0, len(indices), at_once):
-        yield indices[start : start + at_once]
-
-
-def _all_picked(parts: Sequence[Picked], decoded: Decoded) -> Picked:
-    if not parts:
-        nothing = torch.empty(0)
-        return Picked(nothing.long(), nothing, decoded.ious.new_empty(0, 1, 1))
-    return Picked(
-        torch.cat([part.prompts for part in parts]),
-        torch.cat([part.ious for part in parts]),
-        torch.cat([part.logits for part in parts]),
-    )
 
 
 def _joined(parts: Sequence[Found]) -> Found:

@@ -13,7 +13,7 @@ import functools
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,8 @@ from indexer.segmentation.sam2_decoder import FoldedDecoder, ImageSide
 
 if TYPE_CHECKING:
     from sam2.sam2_image_predictor import SAM2ImagePredictor
+
+    from indexer.segmentation.sam2_prompts import Prompts
 
 __all__ = ["OUR_SETTINGS", "Embedded", "Pixels", "RawMask", "Sam2Model", "build_untrained"]
 
@@ -124,7 +126,11 @@ class Sam2Model:
         self._most_points = sys.maxsize  # at once, as far as the device's memory has shown
 
     def automatic(
-        self, pixels: Pixels, settings: MaskSettings, stopped: Callable[[], bool] = never
+        self,
+        pixels: Pixels,
+        settings: MaskSettings,
+        stopped: Callable[[], bool] = never,
+        embedded: Embedded | None = None,
     ) -> list[RawMask]:
         """Make the automatic masks of a picture: those that upstream's generator makes.
 
@@ -135,26 +141,71 @@ class Sam2Model:
             pixels: uint8 RGB, shape (H, W, 3).
             settings: the grid of points, and which masks are good enough.
             stopped: asked before every batch of points; True ends the work.
+            embedded: the picture's embedding, where it is there already.
 
         Raises:
             Stopped: `stopped` said so.
             OutOfDeviceMemory: the picture, or a single point on it, does not fit.
         """
-        generate = self._by_upstream if settings.use_m2m else self._by_us
-        return generate(_writable(pixels), settings, stopped)
-
-    def _by_us(
-        self, pixels: Pixels, settings: MaskSettings, stopped: Callable[[], bool]
-    ) -> list[RawMask]:
+        pixels = _writable(pixels)
+        if settings.use_m2m:
+            return self._by_upstream(pixels, settings, stopped)
         from indexer.segmentation.sam2_generator import Generator
 
+        def encode(part: Pixels) -> ImageSide:
+            if embedded is not None and part.shape == pixels.shape:
+                return self._image_side(embedded)
+            return self._image_side(self.embed(part))
+
+        with self._prompting(pixels.shape, settings, stopped) as prompts:
+            return Generator(prompts, encode, settings).generate(pixels)
+
+    def boxes(
+        self,
+        embedded: Embedded,
+        boxes: Sequence[Box],
+        settings: MaskSettings,
+        stopped: Callable[[], bool] = never,
+    ) -> list[RawMask]:
+        """Cut out what is in each box, as `predict` does with `multimask_output=False`.
+
+        Args:
+            embedded: the picture.
+            boxes: in its pixels.
+            settings: boxes decoded at once are as many as points are.
+            stopped: asked before every batch; True ends the work.
+
+        Returns:
+            A mask for each box, in order; some may be empty.
+
+        Raises:
+            Stopped: `stopped` said so.
+            OutOfDeviceMemory: a single box does not fit.
+        """
+        from indexer.segmentation import sam2_generator
+        from indexer.segmentation.sam2_prompts import View
+
+        one_each = dataclasses.replace(
+            settings, multimask_output=False, pred_iou_thresh=0.0, mask_threshold=0.0
+        )
+        height, width = embedded.size
+        with self._prompting(embedded.size, one_each, stopped) as prompts:
+            view = View(self._image_side(embedded), (0, 0, width, height), embedded.size)
+            corners = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
+            return sam2_generator.of_boxes(prompts, view, corners)
+
+    @contextlib.contextmanager
+    def _prompting(
+        self, size: tuple[int, ...], settings: MaskSettings, stopped: Callable[[], bool]
+    ) -> Iterator[Prompts]:
+        """Provide what decodes prompts, and remember how many of them did not fit."""
+        from indexer.segmentation.sam2_prompts import Prompts
+
         affordable = min(settings.points_per_batch, self._most_points)
-        batches = self._batches(affordable, pixels)
-        with memory.enough_for(_named(pixels.shape), self._device), torch.no_grad():
-            generator = Generator(self._decoder, self._image_side, settings, batches, stopped)
-            found = generator.generate(pixels)
+        batches = self._batches(affordable, size)
+        with memory.enough_for(_named(size), self._device), torch.no_grad():
+            yield Prompts(self._decoder, settings, batches, stopped)
         self._remember(batches, affordable)
-        return found
 
     def _by_upstream(
         self, pixels: Pixels, settings: MaskSettings, stopped: Callable[[], bool]
@@ -166,7 +217,7 @@ class Sam2Model:
             from indexer.segmentation.sam2_upstream import UpstreamGenerator
 
             affordable = min(_affordable_points(pixels, settings), self._most_points)
-            batches = self._batches(affordable, pixels)
+            batches = self._batches(affordable, pixels.shape)
             given: dict[str, Any] = {
                 name: value
                 for name, value in dataclasses.asdict(settings).items()
@@ -181,8 +232,8 @@ class Sam2Model:
         self._remember(batches, affordable)
         return [_raw_mask(mask) for mask in found]
 
-    def _batches(self, size: int, pixels: Pixels) -> memory.Batches:
-        return memory.Batches(size, f"one point on {_named(pixels.shape)}", self._device)
+    def _batches(self, count: int, size: tuple[int, ...]) -> memory.Batches:
+        return memory.Batches(count, f"one point on {_named(size)}", self._device)
 
     def _remember(self, batches: memory.Batches, affordable: int) -> None:
         if batches.size < affordable:
@@ -193,8 +244,8 @@ class Sam2Model:
         with torch.no_grad():
             return FoldedDecoder(self.upstream, self._precision)
 
-    def _image_side(self, pixels: Pixels) -> ImageSide:
-        features = self.embed(pixels).predictor._features
+    def _image_side(self, embedded: Embedded) -> ImageSide:
+        features = embedded.predictor._features
         return self._decoder.image_side(
             features["image_embed"][0], [level[0] for level in features["high_res_feats"]]
         )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from indexer.detections import XYXY, Detection
-from indexer.errors import QueryError, Stopped
+from indexer.errors import QueryError
 from indexer.profiles import MaskSettings, Sam2Profile
 from indexer.records import Box, Region, check_box
 from indexer.segmentation import masks
@@ -150,8 +150,19 @@ class Segmenter:
         Raises:
             Stopped: `stopped` said so.
         """
-        regions = self._of_grid(pixels, stopped) if grid else []
-        named = list(self._of_boxes(pixels, detections, stopped))
+        height, width = pixels.shape[:2]
+        placed = [
+            (found, box)
+            for found in detections
+            if (box := _pixel_box(found.box, width, height)) is not None
+        ]
+        embedded = self.embed(pixels) if placed else None
+        named: list[Region] = []
+        if embedded is not None:
+            boxes = [box for _, box in placed]
+            cut = self.model.boxes(embedded, boxes, self._settings, stopped)
+            named = list(_labelled([found for found, _ in placed], cut))
+        regions = self._of_grid(pixels, stopped, embedded) if grid else []
         merge = self._settings.merge_iou_thresh
         if merge is not None:
             regions = masks.without_identical(regions, named, merge)
@@ -186,34 +197,14 @@ class Segmenter:
         best = int(scores.argmax())
         return Prompted(found[best], float(scores[best]), logits[best : best + 1])
 
-    def _of_grid(self, pixels: Pixels, stopped: Callable[[], bool]) -> list[Region]:
-        regions = [
-            region
-            for raw in self.model.automatic(pixels, self._settings, stopped)
-            if (region := self._accept(raw)) is not None
-        ]
+    def _of_grid(
+        self, pixels: Pixels, stopped: Callable[[], bool], embedded: Embedded | None
+    ) -> list[Region]:
+        found = self.model.automatic(pixels, self._settings, stopped, embedded)
+        regions = [region for raw in found if (region := self._accept(raw)) is not None]
         if self._settings.merge_iou_thresh is None:
             return regions
         return masks.merge_identical(regions, self._settings.merge_iou_thresh)
-
-    def _of_boxes(
-        self, pixels: Pixels, detections: Sequence[Detection], stopped: Callable[[], bool]
-    ) -> Iterator[Region]:
-        """Cut out what is in each box; the picture is embedded once, and only for a box."""
-        height, width = pixels.shape[:2]
-        embedded: Embedded | None = None
-        for found in detections:
-            box = _pixel_box(found.box, width, height)
-            if box is None:
-                continue
-            if stopped():
-                raise Stopped("stopped between two boxes of a picture")
-            embedded = embedded or self.embed(pixels)
-            prompt = Prompt(box=box)
-            region = self.prompt(embedded, prompt).region(prompt)
-            if region is not None:
-                score = None if found.score is None else round(found.score, _DECIMALS)
-                yield replace(region, label=found.label, label_score=score)
 
     def _accept(self, raw: RawMask) -> Region | None:
         """Return the mask as a region, or None if it is empty or of the wrong size."""
@@ -238,6 +229,23 @@ class Segmenter:
             raise QueryError(
                 f"a previous mask must have shape (1, {side}, {side}), not {previous.shape}",
                 "pass on the `logits` of an earlier answer from the same model",
+            )
+
+
+def _labelled(detections: Sequence[Detection], cut: Sequence[RawMask]) -> Iterator[Region]:
+    """Yield the region of each box that is not empty, with what the detector called it."""
+    for found, raw in zip(detections, cut, strict=True):
+        area = masks.area(raw.rle)
+        if area:
+            yield Region(
+                raw.rle,
+                masks.tight_box(raw.rle),
+                area,
+                round(raw.predicted_iou, _DECIMALS),
+                None,
+                point=None,
+                label=found.label,
+                label_score=None if found.score is None else round(found.score, _DECIMALS),
             )
 
 
