@@ -92,6 +92,8 @@ class Loader:
                     Segmenter(profile.sam2, profile.masks, device, precision),
                     Embedder(profile.clip, device, precision, choice.batch_size),
                     concurrent=device.type == "cuda",
+                    device=str(device),
+                    precision=str(precision).removeprefix("torch."),
                 )
             return self._models
 
@@ -104,8 +106,8 @@ class Loader:
         models = self.models()
         provenance: dict[str, Any] = {
             "profile": profile_data(self._settled()),
-            "device": self._choice.device,
-            "precision": self._choice.precision,
+            "device": models.device,
+            "precision": models.precision,
             "python": platform.python_version(),
             **{name: version(name) for name in _PACKAGES},
         }

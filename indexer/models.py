@@ -62,12 +62,10 @@ def choose_device(name: str) -> torch.device:
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """Turn `auto`, `float32`, `bfloat16` or `float16` into what models compute with on a device.
 
-    `auto` is bfloat16 on a CUDA device that has it and float16 on an older one. On a CPU it is
-    float32: on one with AVX-512 but neither AVX512_BF16 nor AMX, bfloat16 made the demo SAM 2's
-    automatic masks 1.2 to 2.4 times slower (a picture of 640×480 pixels: 8.2 to 12.2 s against
-    12.1 to 20.5 s) and ViT-B-32 four times (32 crops: 2.4 s against 10.3 s). AMX would speed up
-    the image encoder and CLIP, but hardly the mask decoder, which takes most of the time; and in
-    float32 vectors stay exact. The same goes for MPS, where it was not measured.
+    `auto` is bfloat16 on a CUDA device that has it, and float16 on an older one; on a CPU, bfloat16
+    where it multiplies matrices of it natively (AMX, AVX512_BF16), else float32: without, bfloat16
+    made the demo SAM 2's image encoder and ViT-B-32 two to four times slower. On MPS it is float32;
+    nothing else was measured there.
 
     Raises:
         ModelError: there is no such precision.
@@ -75,6 +73,8 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     import torch
 
     if name == "auto":
+        if device.type == "cpu" and _cpu_multiplies_bfloat16():
+            return torch.bfloat16
         if device.type != "cuda":
             return torch.float32
         with torch.cuda.device(device):
@@ -88,6 +88,14 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     if name not in known:
         raise ModelError(f"unknown precision {name!r}", f"use auto, {', '.join(known)}")
     return known[name]
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    import torch
+
+    # torch has no public name for either, and the second is not in all of its versions
+    checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, check, bool)() for check in checks)
 
 
 def autocast(

@@ -25,12 +25,17 @@ class Models:
     Attributes:
         segmenter: SAM 2.
         embedder: CLIP.
-        concurrent: whether both compute at the same time; on a CPU they would fight for the cores.
+        concurrent: whether both compute at the same time, and several pictures are cut at once; on
+            a CPU they would fight for the cores.
+        device: what they run on, as torch names it.
+        precision: what they calculate in, likewise.
     """
 
     segmenter: Segmenter
     embedder: Embedder
     concurrent: bool
+    device: str
+    precision: str
 
 
 @dataclass(frozen=True)

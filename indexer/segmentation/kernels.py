@@ -109,6 +109,24 @@ def _count_line(
 
 
 @numba.njit(nogil=True, cache=True)
+def _count_stretch(
+    upper: NDArray[np.float32],
+    lower: NDArray[np.float32],
+    shares: NDArray[np.float32],
+    thresholds: NDArray[np.float32],
+    highest: NDArray[np.float32],
+) -> tuple[int, int, int, int]:
+    """Count the pixels between two widened rows; return them over and under, first, last line."""
+    over, under, first, last = 0, 0, len(shares), -1
+    for line in range(len(shares)):
+        more, within, less = _count_line(upper, lower, shares[line], thresholds, highest)
+        over, under = over + less, under + more
+        if within > 0:
+            first, last = min(first, line), line
+    return over, under, first, last
+
+
+@numba.njit(nogil=True, cache=True)
 def _measure_rows(
     logits: NDArray[np.float32],
     vertical: tuple[NDArray[np.int32], NDArray[np.float32]],
@@ -116,13 +134,13 @@ def _measure_rows(
     thresholds: NDArray[np.float32],
     highest: NDArray[np.float32],
 ) -> tuple[int, int, int, int]:
-    """Measure one mask row by row; return pixels over and under, and its first and last line."""
+    """Measure a mask row by row; return pixels over and under, its first and last line."""
     rows, columns = logits.shape
     before, weight_x = horizontal
     first_y, first_x = _first_pixels(vertical[0], rows), _first_pixels(before, columns)
     states = np.empty(columns, np.int8)
     upper, lower = np.empty(len(before), np.float32), np.empty(len(before), np.float32)
-    top, bottom, over, under = len(vertical[0]), -1, 0, 0
+    over, under, top, bottom = 0, 0, len(vertical[0]), -1
     for row in range(rows):
         start, end = first_y[row], first_y[row + 1]
         here, below = logits[row], logits[min(row + 1, rows - 1)]
@@ -133,25 +151,23 @@ def _measure_rows(
             state, left = states[column], first_x[column]
             while column < columns and states[column] == state:
                 column += 1
-            right = first_x[column]
-            if state > 0:
-                over += (right - left) * (end - start)
-                under += (right - left) * (end - start)
-                highest[left:right] = np.inf
-            if state > 0 and left < right:
-                top, bottom = min(top, start), end - 1
-            if state != 0 or left == right:
+            part = slice(left, first_x[column])
+            if state < 0 or part.start == part.stop:
                 continue
-            part = slice(left, right)
-            _widen(here, before[part], weight_x[part], upper[part])
-            _widen(below, before[part], weight_x[part], lower[part])
-            for y in range(start, end):
-                more, within, less = _count_line(
-                    upper[part], lower[part], vertical[1][y], thresholds, highest[part]
+            if state > 0:
+                more = less = (part.stop - part.start) * (end - start)
+                first, last = 0, end - start - 1
+                highest[part] = np.inf
+            else:
+                _widen(here, before[part], weight_x[part], upper[part])
+                _widen(below, before[part], weight_x[part], lower[part])
+                shares = vertical[1][start:end]
+                more, less, first, last = _count_stretch(
+                    upper[part], lower[part], shares, thresholds, highest[part]
                 )
-                over, under = over + less, under + more
-                if within > 0:
-                    top, bottom = min(top, y), max(bottom, y)
+            over, under = over + more, under + less
+            if last >= 0:
+                top, bottom = min(top, start + first), max(bottom, start + last)
     return over, under, top, bottom
 
 
@@ -183,16 +199,39 @@ def measure(
 
 
 @numba.njit(nogil=True, cache=True)
-def _toggle(changes: NDArray[np.int64], count: int, at: int) -> tuple[NDArray[np.int64], int]:
-    """Note that pixels change at an index; twice at the same one is not at all."""
-    if count and changes[count - 1] == at:
-        return changes, count - 1
-    if count == len(changes):
-        longer = np.empty(2 * count, np.int64)
-        longer[:count] = changes
-        changes = longer
-    changes[count] = at
-    return changes, count + 1
+def _crossings(
+    column: NDArray[np.float32],
+    vertical: tuple[NDArray[np.int32], NDArray[np.float32]],
+    lines: tuple[int, int],
+    level: np.float32,
+    noted: NDArray[np.int64],
+) -> int:
+    """Note the lines from which on a column of logits lies above or not above the level.
+
+    Returns how many; the column begins and ends outside of the mask.
+    """
+    above, weight = vertical
+    y, stop = lines
+    count, inside = 0, False
+    last = len(column) - 1
+    while y < stop:
+        row = above[y]
+        upper, lower = column[row], column[min(row + 1, last)]
+        error = _ROUNDING * max(abs(upper), abs(lower))
+        one_side = min(upper, lower) - error > level or max(upper, lower) + error <= level
+        while y < stop and above[y] == row:
+            value = (np.float32(1.0) - weight[y]) * upper + weight[y] * lower
+            if (value > level) != inside:
+                inside = not inside
+                noted[count] = y
+                count += 1
+            y += 1
+            while one_side and y < stop and above[y] == row:
+                y += 1
+    if inside:
+        noted[count] = stop
+        count += 1
+    return count
 
 
 @numba.njit(nogil=True, cache=True)
@@ -216,32 +255,26 @@ def changes(
         The indices of all pixels that differ from the one before; the first is in the mask.
     """
     rows, columns = logits.shape
-    above, weight_y = _sources(size[0], rows)
-    before, weight_x = _sources(size[1], columns)
-    first_y = _first_pixels(above, rows)
-    level = np.float32(threshold)
-    x0, y0, x1, y1 = box
-    left, top, full_height = place
-    column = np.empty(rows + 1, np.float32)
-    noted, count = np.empty(4 * (x1 - x0 + 1), np.int64), 0
-    for x in range(x0, x1 + 1):
-        here, share = before[x], weight_x[x]
-        after = min(here + 1, columns - 1)
-        for row in range(above[y0], min(above[y1] + 2, rows)):
-            column[row] = (np.float32(1.0) - share) * logits[row, here] + share * logits[row, after]
-        column[rows] = column[rows - 1]
-        start, inside = (left + x) * full_height + top, False
-        for row in range(above[y0], above[y1] + 1):
-            least, most = min(column[row], column[row + 1]), max(column[row], column[row + 1])
-            error = _ROUNDING * max(abs(least), abs(most))
-            one_side = least - error > level or most + error <= level
-            begin, end = max(first_y[row], y0), min(first_y[row + 1], y1 + 1)
-            for y in range(begin, min(end, begin + 1) if one_side else end):
-                lower = weight_y[y]
-                value = (np.float32(1.0) - lower) * column[row] + lower * column[row + 1]
-                if (value > level) != inside:
-                    inside = not inside
-                    noted, count = _toggle(noted, count, start + y)
-        if inside:
-            noted, count = _toggle(noted, count, start + y1 + 1)
-    return noted[:count].copy()
+    vertical = _sources(size[0], rows)
+    before, weight = _sources(size[1], columns)
+    column = np.empty(rows, np.float32)
+    noted = np.empty(box[3] - box[1] + 2, np.int64)
+    found, count = np.empty(1024, np.int64), 0
+    for x in range(box[0], box[2] + 1):
+        here, after = before[x], min(before[x] + 1, columns - 1)
+        for row in range(vertical[0][box[1]], min(vertical[0][box[3]] + 2, rows)):
+            left, right = logits[row, here], logits[row, after]
+            column[row] = (np.float32(1.0) - weight[x]) * left + weight[x] * right
+        more = _crossings(column, vertical, (box[1], box[3] + 1), np.float32(threshold), noted)
+        if count + more > len(found):
+            found = np.append(found, np.empty(count + more, np.int64))
+        start = (place[0] + x) * place[2] + place[1]
+        for which in range(more):
+            at = start + noted[which]
+            # where a column ends in the mask and the next begins in it, nothing changes
+            if count and found[count - 1] == at:
+                count -= 1
+            else:
+                found[count] = at
+                count += 1
+    return found[:count].copy()

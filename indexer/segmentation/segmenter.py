@@ -150,18 +150,9 @@ class Segmenter:
         Raises:
             Stopped: `stopped` said so.
         """
-        height, width = pixels.shape[:2]
-        placed = [
-            (found, box)
-            for found in detections
-            if (box := _pixel_box(found.box, width, height)) is not None
-        ]
+        placed = list(_placed(detections, pixels.shape[1], pixels.shape[0]))
         embedded = self.embed(pixels) if placed else None
-        named: list[Region] = []
-        if embedded is not None:
-            boxes = [box for _, box in placed]
-            cut = self.model.boxes(embedded, boxes, self._settings, stopped)
-            named = list(_labelled([found for found, _ in placed], cut))
+        named = [] if embedded is None else self._of_boxes(embedded, placed, stopped)
         regions = self._of_grid(pixels, stopped, embedded) if grid else []
         merge = self._settings.merge_iou_thresh
         if merge is not None:
@@ -196,6 +187,21 @@ class Segmenter:
         )
         best = int(scores.argmax())
         return Prompted(found[best], float(scores[best]), logits[best : best + 1])
+
+    def _of_boxes(
+        self,
+        embedded: Embedded,
+        placed: Sequence[tuple[Detection, Box]],
+        stopped: Callable[[], bool],
+    ) -> list[Region]:
+        """Cut out what is in each box; what is empty is left out."""
+        boxes = [box for _, box in placed]
+        cut = self.model.boxes(embedded, boxes, self._settings, stopped)
+        return [
+            _labelled(raw, found)
+            for raw, (found, _) in zip(cut, placed, strict=True)
+            if masks.area(raw.rle) > 0
+        ]
 
     def _of_grid(
         self, pixels: Pixels, stopped: Callable[[], bool], embedded: Embedded | None
@@ -232,21 +238,27 @@ class Segmenter:
             )
 
 
-def _labelled(detections: Sequence[Detection], cut: Sequence[RawMask]) -> Iterator[Region]:
-    """Yield the region of each box that is not empty, with what the detector called it."""
-    for found, raw in zip(detections, cut, strict=True):
-        area = masks.area(raw.rle)
-        if area:
-            yield Region(
-                raw.rle,
-                masks.tight_box(raw.rle),
-                area,
-                round(raw.predicted_iou, _DECIMALS),
-                None,
-                point=None,
-                label=found.label,
-                label_score=None if found.score is None else round(found.score, _DECIMALS),
-            )
+def _labelled(raw: RawMask, found: Detection) -> Region:
+    """Return the region that a detector's box holds, with what the detector calls it."""
+    return Region(
+        raw.rle,
+        masks.tight_box(raw.rle),
+        masks.area(raw.rle),
+        round(raw.predicted_iou, _DECIMALS),
+        None,
+        label=found.label,
+        label_score=None if found.score is None else round(found.score, _DECIMALS),
+    )
+
+
+def _placed(
+    detections: Sequence[Detection], width: int, height: int
+) -> Iterator[tuple[Detection, Box]]:
+    """Yield the detections whose boxes have pixels in the picture, with these pixels' box."""
+    for found in detections:
+        box = _pixel_box(found.box, width, height)
+        if box is not None:
+            yield found, box
 
 
 def _pixel_box(box: XYXY, width: int, height: int) -> Box | None:

@@ -76,11 +76,29 @@ def test_precisions_on_a_cpu() -> None:
         "bfloat16": torch.bfloat16,
         "float16": torch.float16,
     }
-    assert models.choose_precision("auto", CPU) == torch.float32
     assert models.choose_precision("auto", torch.device("mps")) == torch.float32
     with pytest.raises(ModelError, match="unknown precision 'half'") as caught:
         models.choose_precision("half", CPU)
     assert caught.value.hint == "use auto, float32, bfloat16, float16"
+
+
+@pytest.mark.parametrize(
+    ("amx", "avx512", "expected"),
+    [
+        (True, True, torch.bfloat16),
+        (True, False, torch.bfloat16),
+        (False, True, torch.bfloat16),
+        (False, False, torch.float32),
+    ],
+)
+def test_precision_follows_what_a_cpu_multiplies(
+    monkeypatch: pytest.MonkeyPatch, amx: bool, avx512: bool, expected: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    assert models.choose_precision("auto", CPU) == expected
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")  # torch before 2.6
+    assert models.choose_precision("auto", CPU) == (torch.bfloat16 if amx else torch.float32)
 
 
 @pytest.mark.parametrize(("native", "expected"), [(True, torch.bfloat16), (False, torch.float16)])
