@@ -1,87 +1,85 @@
-"""Our automatic masks against upstream's generator: the same masks, and how long each takes.
+"""Our automatic masks against upstream's generator: how long each takes, and the same masks.
 
-Same weights (demo profile), same settings, merging and area filters off, same pictures, one run
-after the other in one process. Masks are paired by their best IoU.
+The parts, all of them without `--part`, with the minutes that each takes about on 2 CPU cores:
+
+- `speed` (25): upstream and ours on random weights of a real model, and whether the masks are
+  the same (`mask_speed.py`).
+- `equality` (2): the same question on drawn scenes with the demo model (`mask_equality.py`).
+- `fast` (4): the mode `fast` against `exact`, on drawn scenes with large objects.
+- `memory` (3): the peak on a picture of 48 megapixels.
+- `growth` (6): seconds against points and megapixels, demo model.
+- `profile` (3): what the time is spent on, and what the products alone would take.
+
+What is done is told on stderr, with the time. `--points-per-side 8` is for trying it. It needs
+Linux, which is asked for the memory.
 """
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import torch
-from numpy.typing import NDArray
 
-from benchmarks import upstream
+from benchmarks import mask_costs, mask_equality, mask_memory, mask_profile, mask_speed
+from benchmarks.mask_runs import Options
 from benchmarks.report import parser, show
 from indexer import library
 from indexer.demo.scenes import draw_scene
-from indexer.profiles import MaskSettings, load_profile
-from indexer.records import Rle
-from indexer.segmentation import masks
-from indexer.segmentation.sam2_model import Sam2Model
-from indexer.segmentation.segmenter import Segmenter
+from indexer.profiles import load_profile
+from indexer.segmentation.sam2_model import Pixels
 
-Pixels = NDArray[np.uint8]
+#: Width and height that a drawn scene is scaled to where no picture is given.
+_DRAWN_SIZE = (1800, 1200)
+_PRECISIONS = ("float32", "bfloat16")
 
 
 def main() -> None:
-    """Run both on every picture and print the figures."""
+    """Run the parts asked for and print their figures."""
     arguments = parser(__doc__)
-    arguments.add_argument("--photos", type=Path, help="pictures to use; drawn ones without it")
-    arguments.add_argument("--limit", type=int, default=3, help="pictures at most")
-    options = arguments.parse_args()
-    show(measure(_pictures(options.photos, options.limit)), options.format)
-
-
-def measure(pictures: list[Pixels]) -> dict[str, float]:
-    """Return the figures over these pictures."""
-    profile = load_profile("demo")
-    settings = replace(
-        profile.masks, merge_iou_thresh=None, min_area_fraction=0.0, max_area_fraction=1.0
+    arguments.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    arguments.add_argument("--model", default="facebook/sam2.1-hiera-tiny", help="of upstream's")
+    arguments.add_argument("--photo", type=Path, help="picture to use; a drawn one without it")
+    arguments.add_argument("--points-per-side", type=int, default=32)
+    arguments.add_argument("--passing", type=float, nargs="+", default=[0.25, 0.6])
+    arguments.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    arguments.add_argument("--precision", nargs="+", choices=_PRECISIONS, default=_PRECISIONS)
+    arguments.add_argument("--repeats", type=int, default=3, help="times that ours is run")
+    given = arguments.parse_args()
+    plain = load_profile("quality").masks  # upstream's defaults
+    options = Options(
+        given.model,
+        _pixels(given.photo),
+        replace(plain, mode="exact", points_per_side=given.points_per_side),
+        tuple(given.passing),
+        given.device,
+        tuple(given.precision),
+        given.repeats,
     )
-    ours = Segmenter(profile.sam2, settings, torch.device("cpu"))
-    ratios, counts, extra = [], [], 0
-    overlaps: list[float] = []
-    for pixels in pictures:
-        started = time.perf_counter()
-        expected = _upstream(ours.model, settings, pixels)
-        between = time.perf_counter()
-        found = [region.rle for region in ours.automatic(pixels)]
-        ratios.append((between - started) / (time.perf_counter() - between))
-        counts.append(len(expected))
-        extra += abs(len(expected) - len(found))
-        best = masks.iou([*expected, *found])[: len(expected), len(expected) :]
-        overlaps += best.max(axis=1).tolist() if best.size else []
-    return {
-        "pictures": float(len(pictures)),
-        "upstream_masks": float(sum(counts)),
-        "difference_in_number": float(extra),
-        "least_iou": min(overlaps, default=1.0),
-        "upstream_seconds_over_ours_median": float(np.median(ratios)),
-    }
+    figures = {"cpu_has_amx": float(torch.cpu._is_amx_tile_supported())}
+    figures["cpu_threads"] = float(torch.get_num_threads())
+    for part in given.part:
+        figures |= PARTS[part](options)
+    show(figures, given.format)
 
 
-def _upstream(model: Sam2Model, settings: MaskSettings, pixels: Pixels) -> list[Rle]:
-    found = upstream.generator(model, settings, "uncompressed_rle").generate(pixels.copy())
-    return [masks.encode(_decode(one["segmentation"])) for one in found]
+def _pixels(photo: Path | None) -> Pixels:
+    if photo is not None:
+        return library.decode(library.read(photo)).pixels
+    return np.array(PIL.Image.fromarray(draw_scene(0).pixels).resize(_DRAWN_SIZE))
 
 
-def _decode(rle: dict[str, list[int]]) -> NDArray[np.bool_]:
-    """Decode an uncompressed, column-major RLE."""
-    height, width = rle["size"]
-    values = np.repeat(np.arange(len(rle["counts"])) % 2 == 1, rle["counts"])
-    return values.reshape(width, height).T
-
-
-def _pictures(folder: Path | None, limit: int) -> list[Pixels]:
-    if folder is None:
-        return [draw_scene(seed).pixels for seed in range(limit)]
-    found = [item for item in library.scan(folder) if isinstance(item, library.Found)]
-    return [library.decode(library.read(item.location)).pixels for item in found[:limit]]
-
+PARTS: dict[str, Callable[[Options], dict[str, float]]] = {
+    "speed": mask_speed.figures,
+    "equality": mask_equality.figures,
+    "fast": mask_costs.fast,
+    "memory": mask_memory.figures,
+    "growth": mask_costs.growth,
+    "profile": mask_profile.figures,
+}
 
 if __name__ == "__main__":
     main()

@@ -9,70 +9,102 @@ pass, and the masks' logits so that half of them are stable.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from benchmarks import upstream
-from indexer.profiles import MaskSettings
-from indexer.segmentation.sam2_model import Sam2Model
+from indexer.profiles import MaskSettings, Sam2Profile
+from indexer.segmentation.sam2_build import build_untrained
+from indexer.segmentation.sam2_model import Pixels, Sam2Model
 
 #: Spread of the logit of the predicted IoU from mask to mask.
 _SPREAD = 0.5
-#: Every so many points of the grid are looked at.
-_STRIDE = 7
+#: Along each side of the grid of points that are looked at.
+_POINTS_PER_SIDE = 8
 _POINTS_AT_ONCE = 4
+#: Of the low-resolution logits, every so many rows and columns say how stable a mask is.
+_STRIDE = 4
 
 
 @torch.no_grad()
-def rescale(
-    model: Sam2Model, pixels: NDArray[np.uint8], settings: MaskSettings, share: float
-) -> None:
-    """Rescale the heads of a model so that a share of the masks on a picture pass.
+def write(
+    name: str, folder: Path, pixels: Pixels, settings: MaskSettings, shares: Sequence[float]
+) -> list[Sam2Profile]:
+    """Write the rescaled weights of a model, one file for each share of masks that pass.
 
     Args:
-        model: with a sigmoid as its IoU head's last step; its weights are changed in place.
-        pixels: uint8 RGB picture of shape (H, W, 3).
+        name: of the model, as in a profile; its IoU head ends with a sigmoid.
+        folder: gets the files.
+        pixels: uint8 RGB picture, (H, W, 3), on which the shares hold.
         settings: whose thresholds are to be passed.
-        share: of the masks that pass `pred_iou_thresh`, 0 to 1; half of them are stable.
+        shares: of the masks that pass `pred_iou_thresh`, 0 to 1; half of them are stable.
+
+    Returns:
+        The models with these weights, in the order of the shares.
     """
-    decoder = model.upstream.sam_mask_decoder
+    torch.manual_seed(0)
+    first = folder / "random.pt"
+    torch.save(build_untrained(upstream.config_of(name)).state_dict(), first)
+    model = Sam2Model(Sam2Profile(name, str(first)), torch.device("cpu"))
     logits, ious = _outputs(model, pixels, settings)
+    _rescale_masks(model, logits, settings)
     scores = torch.logit(ious.double())
+    untouched = {k: v.clone() for k, v in _iou_layer(model).state_dict().items()}
+    made = []
+    for share in shares:
+        _iou_layer(model).load_state_dict(untouched)
+        _rescale_ious(model, scores, settings, share)
+        path = folder / f"passing-{share:.3f}.pt"
+        torch.save(model.upstream.state_dict(), path)
+        made.append(Sam2Profile(name, str(path)))
+    return made
+
+
+def _iou_layer(model: Sam2Model) -> torch.nn.Linear:
+    layer: torch.nn.Linear = model.upstream.sam_mask_decoder.iou_prediction_head.layers[-1]
+    return layer
+
+
+def _rescale_ious(
+    model: Sam2Model, scores: torch.Tensor, settings: MaskSettings, share: float
+) -> None:
+    """Move and spread the predicted IoUs, whose logits are (N, 3), so that a share passes."""
+    layer = _iou_layer(model)
     gain = _SPREAD / scores.std(0).mean()
+    least = math.log(settings.pred_iou_thresh / (1 - settings.pred_iou_thresh))
     centre = torch.quantile(scores, 1 - share, dim=0)
-    head = decoder.iou_prediction_head.layers[-1]
-    bias = gain * (head.bias[1:].double() - centre)
-    head.weight[1:] *= gain.float()
-    head.bias[1:] = (bias + math.log(1 / (1 / settings.pred_iou_thresh - 1))).float()
-    for token, masks in enumerate(logits.unbind(1), 1):
-        last = decoder.output_hypernetworks_mlps[token].layers[-1]
-        scale = _stable_scale(masks.flatten(1), settings)
-        last.weight *= scale
-        last.bias *= scale
+    layer.weight[1:] *= gain.float()
+    layer.bias[1:] = (gain * (layer.bias[1:].double() - centre) + least).float()
+
+
+def _rescale_masks(model: Sam2Model, logits: torch.Tensor, settings: MaskSettings) -> None:
+    """Scale the logits of each of the three masks, (N, 3, h, w), so that half are stable."""
+    networks = model.upstream.sam_mask_decoder.output_hypernetworks_mlps
+    some = logits[:, :, ::_STRIDE, ::_STRIDE].flatten(2)
+    for token, masks in enumerate(some.unbind(1), 1):
+        scale = _stable_scale(masks, settings)
+        networks[token].layers[-1].weight *= scale
+        networks[token].layers[-1].bias *= scale
 
 
 def _outputs(
-    model: Sam2Model, pixels: NDArray[np.uint8], settings: MaskSettings
+    model: Sam2Model, pixels: Pixels, settings: MaskSettings
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the logits, (N, 3, h, w), and predicted IoUs, (N, 3), at some points of the grid."""
-    generator = upstream.generator(model, settings, "coco_rle")
-    predictor = generator.predictor
+    """Return the logits, (N, 3, h, w), and predicted IoUs, (N, 3), at some points."""
+    predictor = upstream.generator(model, settings, "coco_rle").predictor
     predictor.set_image(pixels)
-    height, width, _ = pixels.shape
-    points = torch.as_tensor(generator.point_grids[0][::_STRIDE] * (width, height)).float()
+    side = (torch.arange(_POINTS_PER_SIDE) + 0.5) * (model.image_size / _POINTS_PER_SIDE)
+    points = torch.cartesian_prod(side, side)
+    features, encoder = predictor._features, model.upstream.sam_prompt_encoder
     found: list[tuple[torch.Tensor, torch.Tensor]] = []
     for some in torch.split(points, _POINTS_AT_ONCE):
-        coords = predictor._transforms.transform_coords(
-            some, normalize=True, orig_hw=(height, width)
-        )
         labels = torch.ones(len(some), 1, dtype=torch.int)
-        sparse, dense = model.upstream.sam_prompt_encoder((coords[:, None], labels), None, None)
-        features = predictor._features
+        sparse, dense = encoder((some[:, None], labels), None, None)
         low, iou, _, _ = model.upstream.sam_mask_decoder(
             features["image_embed"],
-            model.upstream.sam_prompt_encoder.get_dense_pe(),
+            encoder.get_dense_pe(),
             sparse,
             dense,
             multimask_output=True,
@@ -84,7 +116,7 @@ def _outputs(
 
 
 def _stable_scale(masks: torch.Tensor, settings: MaskSettings) -> float:
-    """Return what the logits are to be multiplied with so that half of the masks are stable."""
+    """Return what logits, (N, pixels), are to be multiplied with so that half are stable."""
     low, high = 1e-2, 1e6
     for _ in range(30):
         scale = math.sqrt(low * high)

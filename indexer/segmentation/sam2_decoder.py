@@ -117,7 +117,7 @@ class FoldedDecoder:
         Args:
             embedding: the picture's, (C, h, w).
             high_res: its features at four times and at twice that size,
-                (C / 8, 4 h, 4 w) and (C / 4, 2 h, 2 w).
+                (C / 8, 4 h, 4 w) and (C / 4, 2 h, 2 w); nothing if the model takes none.
         """
         no_mask: Tensor = self._encoder.no_mask_embed.weight
         keys = embedding.float().flatten(1).t() + no_mask
@@ -251,10 +251,10 @@ class _FromPicture:
     def first(self, queries: Tensor, prompts: Tensor, image: ImageSide) -> Tensor:
         """Return the picture as it becomes for each of B prompts, (B, N, C)."""
         scores = self._spread_tokens(queries, prompts) @ image.looking
-        return self._changed(scores, queries, image.keys.expand(len(queries), -1, -1))
+        return self._changed(scores, queries, image.keys.repeat(len(queries), 1, 1))
 
     def later(self, queries: Tensor, prompts: Tensor, keys: Tensor) -> Tensor:
-        """Return the picture, (B, N, C), changed once more."""
+        """Return the picture, (B, N, C), changed once more; what it was is overwritten."""
         placed = self._spread_tokens(queries, prompts) @ self._positions
         folded = _fold(self._tokens(queries, prompts), self._at.q_proj.weight, self._at.num_heads)
         scores = torch.baddbmm(placed, folded.to(self._precision), keys.transpose(1, 2))
@@ -275,8 +275,8 @@ class _FromPicture:
         values = _fold(at.v_proj(queries), at.out_proj.weight.t(), heads)
         # each pixel's shares of a head sum up to one: so the bias comes in just once
         values = (values + at.out_proj.bias / heads).to(self._precision)
-        seen = torch.baddbmm(keys, shares.transpose(1, 2), values)
-        return functional.layer_norm(seen, *self._norm, self._eps)
+        keys.baddbmm_(shares.transpose(1, 2), values)
+        return functional.layer_norm(keys, *self._norm, self._eps)
 
 
 class _Upscaling:
@@ -295,6 +295,13 @@ class _Upscaling:
 
     def image_side(self, high_res: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Return what the picture's features add to each step, see `ImageSide.upscaled`."""
+        if not high_res:  # a model that takes none
+            height, width = self._size
+            sizes = zip(self._biases, (2, 4), strict=True)
+            coarse, fine = (
+                bias.new_zeros(len(bias), times * height, times * width) for bias, times in sizes
+            )
+            high_res = fine, coarse
         fine, coarse = high_res
         return self._blocks(coarse, 1), self._blocks(fine, 2)
 
@@ -309,8 +316,10 @@ class _Upscaling:
         found = found.view(count, 4 * fine.shape[1], -1)
         blocks = torch.bmm(weights.to(self._precision), found.transpose(1, 2)).float()
         height, width = self._size
-        split = blocks.view(count, -1, height, width, 2, 2, 2, 2)
-        return split.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(count, -1, 4 * height, 4 * width)
+        # each pixel's 4 × 4: of the first step, of the second; taken apart from the first on
+        steps = blocks.view(-1, height * width, 4, 4).permute(0, 3, 2, 1)
+        once = functional.pixel_shuffle(steps.reshape(-1, 16, height, width), 2)
+        return functional.pixel_shuffle(once, 2).view(count, -1, 4 * height, 4 * width)
 
     def _blocks(self, features: Tensor, step: int) -> Tensor:
         """Order features, (c, 2ˢ h, 2ˢ w), as upscaling step s puts them out: (1, 4ˢ⁻¹ N, 4 c)."""

@@ -28,6 +28,9 @@ from indexer.segmentation.sam2_prompts import Crop, Found, Prompts, View
 
 #: Labels of upstream's prompt encoder: a point on the object; two corners of a box.
 _ON_OBJECT, _CORNERS = 1, (2, 3)
+#: Memory for masks that are cleaned side by side, and what one takes: the mask, its copy, and the
+#: regions' numbers in 32 bits.
+_CLEANING_BYTES, _CLEANING_BYTES_PER_PIXEL = 300 << 20, 8
 
 
 class Generator:
@@ -207,7 +210,13 @@ def _cleaned(made: Sequence[RawMask], settings: MaskSettings) -> list[RawMask]:
         changed = small_regions.clean(pixels, masks.tight_box(mask.rle), least)
         return (replace(mask, rle=masks.encode(pixels)) if changed else mask), changed
 
-    cleaned = workers.spread(clean, made)
+    height, width = made[0].rle.size if made else (1, 1)
+    at_once = max(1, _CLEANING_BYTES // (_CLEANING_BYTES_PER_PIXEL * height * width))
+    cleaned = [
+        one
+        for start in range(0, len(made), at_once)
+        for one in workers.spread(clean, made[start : start + at_once])
+    ]
     boxes = torch.tensor([masks.tight_box(mask.rle) for mask, _ in cleaned]).view(-1, 4)
     inclusive = boxes - torch.tensor([0, 0, 1, 1])
     untouched = torch.tensor([float(not changed) for _, changed in cleaned])

@@ -21,9 +21,9 @@ from indexer.segmentation.sam2_decoder import Decoded, FoldedDecoder, ImageSide
 Crop = tuple[int, int, int, int]
 
 #: Prompts that a core decodes at once: more do not fit its share of the cache, fewer have it read
-#: the weights of the tokens' layers too often (on a CPU of 2 cores, ms a point: 4 11.7, 8 10.5,
-#: 16 11.1).
-_PROMPTS_PER_CORE = 8
+#: the weights of the tokens' layers too often. (On a CPU of 2 cores, ms a point: 4 11.7, 8 10.5,
+#: 16 11.1.) And that all cores decode at once: one takes 12 MB in float32.
+_PROMPTS_PER_CORE, _PROMPTS_ON_CORES = 8, 32
 #: Prompts whose masks another device makes at once.
 _PROMPTS_PER_DEVICE = 16
 
@@ -138,7 +138,8 @@ class Prompts:
             raise Stopped("stopped within a picture", "run the same command again to go on")
         if view.image.keys.device.type != "cpu":
             return [self._good(view, corners, labels)]
-        parts = torch.split(corners, _PROMPTS_PER_CORE)
+        most = max(1, min(_PROMPTS_PER_CORE, _PROMPTS_ON_CORES // workers.count()))
+        parts = torch.split(corners, most)
         return workers.spread(lambda part: self._good(view, part, labels), parts)
 
     def _good(self, view: View, corners: Tensor, labels: Sequence[int]) -> Found:

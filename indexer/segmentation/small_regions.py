@@ -28,7 +28,9 @@ def clean(mask: Mask, box: Box, least: int) -> bool:
     # What lies outside of the box is background. With a rim of `least` pixels, wherever the
     # picture goes on, none of it that reaches the rim's edge is taken for a hole.
     x0, y0, x1, y1 = box
-    part = mask[max(0, y0 - least) : y1 + least, max(0, x0 - least) : x1 + least]
+    # OpenCV numbers regions by blocks of 2 × 2: from an even pixel on, as in the whole picture
+    top, left = max(0, y0 - least) // 2 * 2, max(0, x0 - least) // 2 * 2
+    part = mask[top : y1 + least, left : x1 + least]
     filled = _fill_holes(part, least)
     return _remove_islands(part, least) or filled
 

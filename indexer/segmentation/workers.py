@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
@@ -25,8 +25,14 @@ def count() -> int:
 
 
 def spread(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Do the work for every item on the threads; return the results in order."""
-    return list(_pool()[0].map(work, items))
+    """Do the work for every item on the threads; return the results in order.
+
+    What an item raises is raised here, once none is being worked on any more.
+    """
+    pool, _ = _pool()
+    started = [pool.submit(work, item) for item in items]
+    wait(started)
+    return [each.result() for each in started]
 
 
 @functools.cache
@@ -35,7 +41,8 @@ def _pool() -> tuple[ThreadPoolExecutor, int]:
     started = threading.Barrier(threads + 1)
 
     def begin() -> None:
-        torch.set_num_threads(1)  # of this thread, and of those that are yet to start
+        torch.get_num_threads()  # or the thread's first operation would ask what holds for all
+        torch.set_num_threads(1)
         torch.set_grad_enabled(False)
         started.wait()
 

@@ -69,6 +69,36 @@ def test_a_mask_in_cocos_own_encoding() -> None:
     assert masks.decode(Rle((4, 6), "c0130")).tolist() == DOOR.tolist()
 
 
+@pytest.mark.parametrize(
+    ("changes", "mask"),
+    [
+        ([], drawn("...", "...")),
+        ([0], drawn("###", "###")),
+        ([0, 6], drawn("###", "###")),
+        ([0, 1], drawn("#..", "...")),
+        ([5], drawn("...", "..#")),
+        ([5, 6], drawn("...", "..#")),
+        ([1, 4], drawn(".#.", "##.")),
+        ([0, 1, 4, 5], drawn("#.#", "...")),
+    ],
+)
+def test_a_mask_from_where_it_begins_and_ends(changes: list[int], mask: Mask) -> None:
+    rle = masks.from_changes(np.array(changes, np.int64), (2, 3))
+    assert rle == masks.encode(mask)
+    assert masks.decode(rle).tolist() == mask.tolist()
+
+
+@given(MASKS)
+def test_every_mask_comes_from_its_changes(mask: Mask) -> None:
+    """Whether or not the end of the picture is said to end it."""
+    column_by_column = mask.T.ravel().astype(np.int8)
+    changes = np.flatnonzero(np.diff(column_by_column, prepend=0))
+    assert masks.from_changes(changes, mask.shape) == masks.encode(mask)
+    if column_by_column[-1]:
+        ended = np.append(changes, mask.size)
+        assert masks.from_changes(ended, mask.shape) == masks.encode(mask)
+
+
 def test_area_and_box_of_literal_masks() -> None:
     rles = [masks.encode(mask) for mask in (FRAME, WALL, WINDOW, PANE, DOOR)]
     assert [masks.area(rle) for rle in rles] == [24, 15, 6, 2, 2]

@@ -35,22 +35,29 @@ def settings(fast_profile: Profile) -> MaskSettings:
 
 @contextmanager
 def memory_for(model: Sam2Model, most: int, message: str | None = None) -> Iterator[list[int]]:
-    """Let the mask decoder run out of memory beyond `most` prompts; collect those that went well.
+    """Let decoding run out of memory beyond `most` prompts at once; collect those that went well.
 
-    With a message, the error is a plain RuntimeError, as MPS raises it.
+    The prompt encoder gets each batch first. With a message, the error is a plain RuntimeError, as
+    MPS raises it.
     """
     decoded: list[int] = []
 
-    def check(_: object, __: object, arguments: dict[str, torch.Tensor]) -> None:
-        count = len(arguments["sparse_prompt_embeddings"])
+    def check(_: object, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        count = prompts_in(given, named)
         if count > most:
             raise RuntimeError(message) if message else torch.OutOfMemoryError("CUDA out of memory")
         decoded.append(count)
 
-    decoder: torch.nn.Module = model.upstream.sam_mask_decoder
-    handle = decoder.register_forward_pre_hook(check, with_kwargs=True)
+    encoder: torch.nn.Module = model.upstream.sam_prompt_encoder
+    handle = encoder.register_forward_pre_hook(check, with_kwargs=True)
     yield decoded
     handle.remove()
+
+
+def prompts_in(given: tuple[Any, ...], named: dict[str, Any]) -> int:
+    """Return how many prompts the prompt encoder is given."""
+    points, _ = given[0] if given else named["points"]
+    return len(points)
 
 
 def prompt(model: Sam2Model, pixels: Pixels) -> tuple[NDArray[Any], ...]:
@@ -103,15 +110,15 @@ def test_what_was_decoded_before_is_not_decoded_again(
 
         def less_memory_after_the_first() -> bool:
             if decoded == [8]:
-                decoder.register_forward_pre_hook(fail_beyond_three, with_kwargs=True)
+                encoder.register_forward_pre_hook(fail_beyond_three, with_kwargs=True)
             return False
 
-        def fail_beyond_three(_: object, __: object, arguments: dict[str, torch.Tensor]) -> None:
-            if len(arguments["sparse_prompt_embeddings"]) > 3:
+        def fail_beyond_three(_: object, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+            if prompts_in(given, named) > 3:
                 decoded.pop()
                 raise torch.OutOfMemoryError("CUDA out of memory")
 
-        decoder: torch.nn.Module = model.upstream.sam_mask_decoder
+        encoder: torch.nn.Module = model.upstream.sam_prompt_encoder
         eight = dataclasses.replace(settings, points_per_batch=8)
         found = model.automatic(scene, eight, less_memory_after_the_first)
     assert decoded == [8, 2, 2, 2, 2]
