@@ -45,7 +45,7 @@ class MaskSettings:
         mode: `exact` decodes every point of the grid, as upstream does; `fast` leaves out points
             on what is found already, see `indexer.segmentation.points`.
         points_per_side: prompt points along each side of the grid.
-        points_per_batch: points decoded at once, at most.
+        points_per_batch: points decoded at once, at most; on a CPU, for each core.
         pred_iou_thresh: least predicted IoU, 0 to 1.
         stability_score_thresh: least stability score, 0 to 1.
         stability_score_offset: logits by which the threshold is moved for the stability score.

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from indexer import memory, models
 from indexer.profiles import MaskSettings, Sam2Profile
 from indexer.records import Box, Rle
-from indexer.segmentation import sam2_build
+from indexer.segmentation import sam2_build, workers
 from indexer.segmentation.sam2_build import build_untrained
 from indexer.segmentation.sam2_decoder import FoldedDecoder, ImageSide
 
@@ -140,7 +140,7 @@ class Sam2Model:
         Args:
             pixels: uint8 RGB, shape (H, W, 3).
             settings: the grid of points, and which masks are good enough.
-            stopped: asked before every batch of points; True ends the work.
+            stopped: asked again and again; True ends the work.
             embedded: the picture's embedding, where it is there already.
 
         Raises:
@@ -173,7 +173,7 @@ class Sam2Model:
             embedded: the picture.
             boxes: in its pixels.
             settings: boxes decoded at once are as many as points are.
-            stopped: asked before every batch; True ends the work.
+            stopped: asked again and again; True ends the work.
 
         Returns:
             A mask for each box, in order; some may be empty.
@@ -201,7 +201,8 @@ class Sam2Model:
         """Provide what decodes prompts, and remember how many of them did not fit."""
         from indexer.segmentation.sam2_prompts import Prompts
 
-        affordable = min(settings.points_per_batch, self._most_points)
+        cores = workers.count() if self._device.type == "cpu" else 1
+        affordable = min(settings.points_per_batch * cores, self._most_points)
         batches = self._batches(affordable, size)
         with memory.enough_for(_named(size), self._device), torch.no_grad():
             yield Prompts(self._decoder, settings, batches, stopped)

@@ -109,7 +109,7 @@ class Prompts:
             decoder: of the masks.
             settings: three masks each or one, and from which predicted IoU on they are good.
             batches: how many prompts are decoded in one go.
-            stopped: asked before each; True ends the work.
+            stopped: asked before each, and by each core; True ends the work.
         """
         self._decoder = decoder
         self._settings = settings
@@ -134,8 +134,6 @@ class Prompts:
             yield from batch
 
     def _of_batch(self, view: View, corners: Tensor, labels: Sequence[int]) -> list[Found]:
-        if self._stopped():
-            raise Stopped("stopped within a picture", "run the same command again to go on")
         if view.image.keys.device.type != "cpu":
             return [self._good(view, corners, labels)]
         most = max(1, min(_PROMPTS_PER_CORE, _PROMPTS_ON_CORES // workers.count()))
@@ -143,6 +141,8 @@ class Prompts:
         return workers.spread(lambda part: self._good(view, part, labels), parts)
 
     def _good(self, view: View, corners: Tensor, labels: Sequence[int]) -> Found:
+        if self._stopped():
+            raise Stopped("stopped within a picture", "run the same command again to go on")
         settings, device = self._settings, view.image.keys.device
         placed = corners / torch.tensor(view.size[::-1]) * self._decoder.image_size
         named = torch.tensor(labels, dtype=torch.int32, device=device).expand(len(corners), -1)
