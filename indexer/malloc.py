@@ -1,6 +1,6 @@
 """How this process gets memory: called by commands that run models, never by an import.
 
-SAM 2 on a CPU allocates and frees hundreds of megabytes for every batch of points. glibc hands
+SAM 2 on a CPU allocates and frees a hundred megabytes for every batch of points. glibc hands
 such blocks back to the system at once and gets fresh ones the next time, and filling fresh pages
 costs more than the arithmetic on them (a copy into fresh pages: 1.3 GB/s, into used ones:
 26 GB/s). So freed memory is kept, and all threads share one arena: the models run in a thread of

@@ -160,12 +160,10 @@ class Run:
                     yield item
                     continue
                 at_once = _PICTURES_AT_ONCE if self._models().concurrent else 1
-                try:
-                    yield from ordered(
-                        itertools.chain([item], wanted), self._segment, at_once, at_once
-                    )
-                except Stopped:
-                    self._cut_short = True
+                rest = itertools.chain([item], wanted)
+                for cut in ordered(rest, self._segment, at_once, at_once):
+                    if cut is not None:
+                        yield cut
                 return
 
     def _wanted(
@@ -188,7 +186,8 @@ class Run:
                     self._writer.under_way.add(item.image_id)
                     yield item
 
-    def _segment(self, item: _Decoded | Known | Failed) -> _Segmented:
+    def _segment(self, item: _Decoded | Known | Failed) -> _Segmented | None:
+        """Cut a picture; None if the run was stopped meanwhile."""
         if not isinstance(item, _Decoded):
             return item
         models = self._models()
@@ -202,6 +201,9 @@ class Run:
                 regions = models.segmenter.automatic(
                     item.decoded.pixels, found, grid=self._work.grid, stopped=self._stopped
                 )
+        except Stopped:
+            self._cut_short = True
+            return None
         except OutOfDeviceMemory as error:
             return _too_large(item.candidate, item.image_id, error)
         return _Cut(item.candidate, item.decoded, regions)

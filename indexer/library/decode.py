@@ -23,7 +23,7 @@ MAX_BYTES = 512 * 2**20
 #: Pillow itself refuses, 178,956,970 pixels.
 MAX_PIXELS = 128_000_000
 #: The longest side that is accepted, pixels: upstream's `calculate_stability_score`
-#: (sam2/utils/amg.py) sums the rows of a mask in int16.
+#: (sam2/utils/amg.py), which runs for `use_m2m`, sums the rows of a mask in int16.
 MAX_SIDE = 32_767
 
 

@@ -11,6 +11,9 @@ Logits are float32 of shape (M, h, w); pixel coordinates are those of a picture 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +22,21 @@ from numpy.typing import NDArray
 _ROUNDING = np.float32(1e-6)
 
 
-@numba.njit(nogil=True, cache=True)
+def _compiled(function: Callable[..., Any], *, reordering_sums: bool = False) -> Any:  # noqa: ANN401
+    """Compile a function when it is first called, and keep that on disk for the next process."""
+    fastmath = {"reassoc"} if reordering_sums else False
+    try:
+        return numba.njit(function, nogil=True, cache=True, fastmath=fastmath)
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+        return numba.njit(function, nogil=True, fastmath=fastmath)
+
+
+def _compiled_reordering_sums(function: Callable[..., Any]) -> Any:  # noqa: ANN401
+    """Compile a function whose sums may be added up in any order."""
+    return _compiled(function, reordering_sums=True)
+
+
+@_compiled
 def _sources(size: int, count: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Return for each of `size` pixels the row of logits before it, and the next one's weight."""
     before = np.empty(size, np.int32)
@@ -33,7 +50,7 @@ def _sources(size: int, count: int) -> tuple[NDArray[np.int32], NDArray[np.float
     return before, weight
 
 
-@numba.njit(nogil=True, cache=True)
+@_compiled
 def _first_pixels(before: NDArray[np.int32], count: int) -> NDArray[np.int32]:
     """Return where the pixels that lie after each of `count` logits begin, and the end."""
     first = np.full(count + 1, len(before), np.int32)
@@ -44,7 +61,7 @@ def _first_pixels(before: NDArray[np.int32], count: int) -> NDArray[np.int32]:
     return first
 
 
-@numba.njit(nogil=True, cache=True)
+@_compiled
 def _classify(
     upper: NDArray[np.float32],
     lower: NDArray[np.float32],
@@ -71,7 +88,7 @@ def _classify(
     return int(highest)
 
 
-@numba.njit(nogil=True, cache=True)
+@_compiled
 def _widen(
     row: NDArray[np.float32],
     before: NDArray[np.int32],
@@ -86,7 +103,7 @@ def _widen(
         out[x] = (np.float32(1.0) - weight[x]) * row[left] + weight[x] * row[right]
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc"})
+@_compiled_reordering_sums
 def _count_line(
     upper: NDArray[np.float32],
     lower: NDArray[np.float32],
@@ -108,7 +125,7 @@ def _count_line(
     return int(under), int(within), int(over)
 
 
-@numba.njit(nogil=True, cache=True)
+@_compiled
 def _count_stretch(
     upper: NDArray[np.float32],
     lower: NDArray[np.float32],
@@ -126,7 +143,7 @@ def _count_stretch(
     return over, under, first, last
 
 
-@numba.njit(nogil=True, cache=True)
+@_compiled
 def _measure_rows(
     logits: NDArray[np.float32],
     vertical: tuple[NDArray[np.int32], NDArray[np.float32]],
@@ -161,9 +178,8 @@ def _measure_rows(
             else:
                 _widen(here, before[part], weight_x[part], upper[part])
                 _widen(below, before[part], weight_x[part], lower[part])
-                shares = vertical[1][start:end]
                 more, less, first, last = _count_stretch(
-                    upper[part], lower[part], shares, thresholds, highest[part]
+                    upper[part], lower[part], vertical[1][start:end], thresholds, highest[part]
                 )
             over, under = over + more, under + less
             if last >= 0:
@@ -171,7 +187,7 @@ def _measure_rows(
     return over, under, top, bottom
 
 
-@numba.njit(nogil=True, cache=True)
+@_compiled
 def measure(
     logits: NDArray[np.float32], height: int, width: int, threshold: float, offset: float
 ) -> NDArray[np.int32]:
@@ -198,7 +214,7 @@ def measure(
     return found
 
 
-@numba.njit(nogil=True, cache=True)
+@_compiled
 def _crossings(
     column: NDArray[np.float32],
     vertical: tuple[NDArray[np.int32], NDArray[np.float32]],
@@ -234,7 +250,7 @@ def _crossings(
     return count
 
 
-@numba.njit(nogil=True, cache=True)
+@_compiled
 def changes(
     logits: NDArray[np.float32],
     size: tuple[int, int],
@@ -257,8 +273,7 @@ def changes(
     rows, columns = logits.shape
     vertical = _sources(size[0], rows)
     before, weight = _sources(size[1], columns)
-    column = np.empty(rows, np.float32)
-    noted = np.empty(box[3] - box[1] + 2, np.int64)
+    column, noted = np.empty(rows, np.float32), np.empty(box[3] - box[1] + 2, np.int64)
     found, count = np.empty(1024, np.int64), 0
     for x in range(box[0], box[2] + 1):
         here, after = before[x], min(before[x] + 1, columns - 1)
@@ -271,8 +286,7 @@ def changes(
         start = (place[0] + x) * place[2] + place[1]
         for which in range(more):
             at = start + noted[which]
-            # where a column ends in the mask and the next begins in it, nothing changes
-            if count and found[count - 1] == at:
+            if count and found[count - 1] == at:  # the last column ended in the mask
                 count -= 1
             else:
                 found[count] = at

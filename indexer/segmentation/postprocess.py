@@ -44,6 +44,8 @@ def measure(logits: Tensor, size: tuple[int, int], threshold: float, offset: flo
         offset: by which the threshold is raised and lowered for the stability score: the number
             of pixels above the one, over the number above the other.
     """
+    if len(logits) == 0:
+        return Measured(torch.empty(0), torch.empty(0, 4, dtype=torch.int64))
     if logits.device.type == "cpu":
         counted = kernels.measure(logits.contiguous().numpy(), *size, threshold, offset)
         found = torch.from_numpy(counted)
@@ -92,7 +94,7 @@ def run_lengths(
     """Return a mask of a crop as the run lengths of the whole picture.
 
     Args:
-        logits: float32, (h, w), on any device.
+        logits: float32, (h, w), on the CPU.
         box: around the mask in the crop, from `measure`.
         crop: half-open box of the crop in the picture.
         size: (height, width) of the picture.
@@ -100,6 +102,5 @@ def run_lengths(
     """
     x0, y0, x1, y1 = crop
     place = (x0, y0, size[0])
-    array = logits.cpu().numpy()
-    changes = kernels.changes(array, (y1 - y0, x1 - x0), threshold, box, place)
+    changes = kernels.changes(logits.numpy(), (y1 - y0, x1 - x0), threshold, box, place)
     return masks.from_changes(changes, size)

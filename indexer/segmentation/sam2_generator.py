@@ -31,6 +31,7 @@ _ON_OBJECT, _CORNERS = 1, (2, 3)
 #: Memory for masks that are cleaned side by side, and what one takes: the mask, its copy, and the
 #: regions' numbers in 32 bits.
 _CLEANING_BYTES, _CLEANING_BYTES_PER_PIXEL = 300 << 20, 8
+_NONE = torch.empty(0, 1, 1, dtype=torch.bool)
 
 
 class Generator:
@@ -77,10 +78,13 @@ class Generator:
         ]
         if len(boxes) > 1:
             found = _best_of_crops(found, settings.crop_nms_thresh)
-        threshold = settings.mask_threshold
-        made = [mask for crop, some in found for mask in _masks(some, crop, size, threshold)]
+        made = [
+            mask
+            for crop, some in found
+            for mask in _masks(self._prompts, some, crop, size, settings.mask_threshold)
+        ]
         if settings.min_mask_region_area:
-            made = _cleaned(made, settings)
+            made = _cleaned(self._prompts, made, settings)
         return made
 
     def _of_crop(self, pixels: Pixels, crop: Crop, grid: NDArray[np.float64]) -> Found:
@@ -88,10 +92,11 @@ class Generator:
         x0, y0, x1, y1 = crop
         whole = (pixels.shape[0], pixels.shape[1])
         view = View(self._encode(pixels[y0:y1, x0:x1]), crop, whole)
-        found = self._all_of(view, grid)
-        return found.take(_best(found.boxes, found.ious, self._settings.box_nms_thresh))
+        parts = self._all_of(view, grid)
+        boxes, ious = (torch.cat([p.boxes for p in parts]), torch.cat([p.ious for p in parts]))
+        return _selected(parts, _best(boxes, ious, self._settings.box_nms_thresh))
 
-    def _all_of(self, view: View, grid: NDArray[np.float64]) -> Found:
+    def _all_of(self, view: View, grid: NDArray[np.float64]) -> list[Found]:
         """Return the good masks of all points of the grid, or of those that fast mode is left."""
         height, width = view.size
         placed = torch.as_tensor(grid * (width, height), dtype=torch.float32)
@@ -103,24 +108,27 @@ class Generator:
             indices = points.lattice(side, stride)
             indices = indices[~decoded[indices]]
             if parts:
-                found = _joined(parts)
-                inside = found.logits > self._settings.mask_threshold
-                prompts = found.points / torch.tensor([width, height])
+                threshold = self._settings.mask_threshold
+                inside = torch.cat([p.logits > threshold for p in parts if len(p.ious)] or [_NONE])
+                prompts = torch.cat([p.points for p in parts]) / torch.tensor([width, height])
                 indices = indices[~points.explained(indices, side, inside, prompts, reach)]
             decoded[indices] = True
             parts += self._of_points(view, placed[torch.from_numpy(indices)])
             reach = stride
-        return _joined(parts)
+        return parts
 
     def _of_points(self, view: View, placed: Tensor) -> Iterator[Found]:
-        """Yield the good masks of some points that are stable, and not cut off by their crop."""
+        """Return the good masks of some points that are stable, and not cut off by their crop."""
         least = self._settings.stability_score_thresh
         height, width = view.whole
-        for found in self._prompts.find(view, placed[:, None], [_ON_OBJECT]):
-            keep = ~is_box_near_crop_edge(found.boxes, list(view.crop), [0, 0, width, height])
-            if least > 0:
-                keep &= found.stability >= least
-            yield found.take(keep)
+
+        def keep(found: Found) -> Tensor:
+            inside: Tensor = ~is_box_near_crop_edge(
+                found.boxes, list(view.crop), [0, 0, width, height]
+            )
+            return inside & (found.stability >= least) if least > 0 else inside
+
+        return self._prompts.find(view, placed[:, None], [_ON_OBJECT], keep)
 
 
 def of_boxes(prompts: Prompts, view: View, boxes: NDArray[np.float32]) -> list[RawMask]:
@@ -138,20 +146,29 @@ def of_boxes(prompts: Prompts, view: View, boxes: NDArray[np.float32]) -> list[R
     corners = torch.from_numpy(boxes).view(-1, 2, 2)
     return [
         mask
-        for found in prompts.find(view, corners, _CORNERS)
-        for mask in _masks(found, view.crop, view.whole, 0.0)
+        for found in prompts.find(view, corners, _CORNERS, _all)
+        for mask in _masks(prompts, found, view.crop, view.whole, 0.0)
     ]
 
 
-def _masks(found: Found, crop: Crop, size: tuple[int, int], threshold: float) -> list[RawMask]:
+def _all(found: Found) -> Tensor:
+    return torch.ones(len(found.ious), dtype=torch.bool)
+
+
+def _masks(
+    prompts: Prompts, found: Found, crop: Crop, size: tuple[int, int], threshold: float
+) -> list[RawMask]:
     """Read the masks of a crop off their logits, as masks of the whole picture."""
+    logits = found.logits.cpu()
+    points_in_picture = found.points + torch.tensor(crop[:2])
 
     def mask(which: int) -> RawMask:
+        prompts.go_on()
         x0, y0, x1, y1 = found.boxes[which].tolist()
-        x, y = found.points[which].tolist()
-        rle = postprocess.run_lengths(found.logits[which], (x0, y0, x1, y1), crop, size, threshold)
+        x, y = points_in_picture[which].tolist()
+        rle = postprocess.run_lengths(logits[which], (x0, y0, x1, y1), crop, size, threshold)
         iou, stability = found.ious[which].item(), found.stability[which].item()
-        return RawMask(rle, iou, stability, (x + crop[0], y + crop[1]))
+        return RawMask(rle, iou, stability, (x, y))
 
     return workers.spread(mask, range(len(found.ious)))
 
@@ -161,14 +178,18 @@ def _crop(box: Sequence[int]) -> Crop:
     return x0, y0, x1, y1
 
 
-def _joined(parts: Sequence[Found]) -> Found:
-    some = [part for part in parts if len(part.ious)] or list(parts[:1])
+def _selected(parts: Sequence[Found], which: Tensor) -> Found:
+    """Return some of the masks of all parts; the logits of the others are not copied."""
+    places = [(part, row) for part in parts for row in range(len(part.ious))]
+    chosen = [places[index] for index in which.tolist()]
+    if not chosen:
+        return parts[0].take(torch.empty(0, dtype=torch.int64))
     return Found(
-        torch.cat([part.logits for part in some]),
-        torch.cat([part.ious for part in some]),
-        torch.cat([part.stability for part in some]),
-        torch.cat([part.points for part in some]),
-        torch.cat([part.boxes for part in some]),
+        torch.stack([part.logits[row] for part, row in chosen]),
+        torch.stack([part.ious[row] for part, row in chosen]),
+        torch.stack([part.stability[row] for part, row in chosen]),
+        torch.stack([part.points[row] for part, row in chosen]),
+        torch.stack([part.boxes[row] for part, row in chosen]),
     )
 
 
@@ -198,7 +219,7 @@ def _best_of_crops(
     return [single[which] for which in kept.tolist()]
 
 
-def _cleaned(made: Sequence[RawMask], settings: MaskSettings) -> list[RawMask]:
+def _cleaned(prompts: Prompts, made: Sequence[RawMask], settings: MaskSettings) -> list[RawMask]:
     """Remove small holes and islands; of masks that are alike then, untouched ones stay.
 
     As upstream's `postprocess_small_regions` does.
@@ -206,6 +227,7 @@ def _cleaned(made: Sequence[RawMask], settings: MaskSettings) -> list[RawMask]:
     least = settings.min_mask_region_area
 
     def clean(mask: RawMask) -> tuple[RawMask, bool]:
+        prompts.go_on()
         pixels = masks.decode(mask.rle)
         changed = small_regions.clean(pixels, masks.tight_box(mask.rle), least)
         return (replace(mask, rle=masks.encode(pixels)) if changed else mask), changed

@@ -1,7 +1,7 @@
-"""The adapter of the `sam2` package: it runs upstream's automatic generator and image predictor.
+"""The adapter of the `sam2` package: its models, for automatic masks and for prompts.
 
-With `sam2_build.py` and `sam2_generator.py`, the only module that imports that package. Whatever
-is upstream's is left to it; what is corrected is said where it is.
+With the other `sam2_*.py`, the only module that imports that package. The image encoder and single
+prompts are upstream's code; automatic masks are made anew (`sam2_generator.py`).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class RawMask:
         rle: the mask, of the whole picture's size.
         predicted_iou: the model's estimate of its quality.
         stability_score: IoU of the mask at a raised and a lowered threshold.
-        point: the (x, y) pixel that prompted it.
+        point: the (x, y) pixel that prompted it; of a box, its first corner.
     """
 
     rle: Rle
@@ -204,7 +204,11 @@ class Sam2Model:
         cores = workers.count() if self._device.type == "cpu" else 1
         affordable = min(settings.points_per_batch * cores, self._most_points)
         batches = self._batches(affordable, size)
-        with memory.enough_for(_named(size), self._device), torch.no_grad():
+        with (
+            memory.enough_for(_named(size), self._device),
+            torch.no_grad(),
+            torch.autocast(self._device.type, enabled=False),  # the caller's; embedding has its own
+        ):
             yield Prompts(self._decoder, settings, batches, stopped)
         self._remember(batches, affordable)
 

@@ -116,33 +116,54 @@ class Prompts:
         self._batches = batches
         self._stopped = stopped
 
-    def find(self, view: View, corners: Tensor, labels: Sequence[int]) -> Iterator[Found]:
+    def go_on(self) -> None:
+        """Raise `Stopped` if it was asked to."""
+        if self._stopped():
+            raise Stopped("stopped within a picture", "run the same command again to go on")
+
+    def find(
+        self,
+        view: View,
+        corners: Tensor,
+        labels: Sequence[int],
+        keep: Callable[[Found], Tensor],
+    ) -> Iterator[Found]:
         """Yield the good masks of prompts, in order: side by side on the cores of a CPU.
 
         Args:
             view: of the picture.
             corners: float32 (x, y) in pixels of the crop, (B, P, 2).
             labels: of each prompt's P points, as in upstream's prompt encoder.
+            keep: says which masks to keep, as a truth value for each.
 
         Raises:
             Stopped: it was asked to.
             OutOfDeviceMemory: a single prompt does not fit.
         """
         for batch in self._batches.run(
-            len(corners), lambda part: self._of_batch(view, corners[part], labels)
+            len(corners), lambda part: self._of_batch(view, corners[part], labels, keep)
         ):
             yield from batch
 
-    def _of_batch(self, view: View, corners: Tensor, labels: Sequence[int]) -> list[Found]:
+    def _of_batch(
+        self,
+        view: View,
+        corners: Tensor,
+        labels: Sequence[int],
+        keep: Callable[[Found], Tensor],
+    ) -> list[Found]:
+        def kept(part: Tensor) -> Found:
+            self.go_on()
+            found = self._good(view, part, labels)
+            return found.take(keep(found))
+
         if view.image.keys.device.type != "cpu":
-            return [self._good(view, corners, labels)]
+            return [kept(corners)]
         most = max(1, min(_PROMPTS_PER_CORE, _PROMPTS_ON_CORES // workers.count()))
         parts = torch.split(corners, most)
-        return workers.spread(lambda part: self._good(view, part, labels), parts)
+        return workers.spread(kept, parts)
 
     def _good(self, view: View, corners: Tensor, labels: Sequence[int]) -> Found:
-        if self._stopped():
-            raise Stopped("stopped within a picture", "run the same command again to go on")
         settings, device = self._settings, view.image.keys.device
         placed = corners / torch.tensor(view.size[::-1]) * self._decoder.image_size
         named = torch.tensor(labels, dtype=torch.int32, device=device).expand(len(corners), -1)

@@ -8,6 +8,7 @@ two cores, decoding a point took 17 ms so, and 11 ms with two points side by sid
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -15,6 +16,8 @@ from typing import TypeVar
 
 import torch
 
+#: Held while the threads are made, as how many torch uses is a matter of the whole process then.
+_MAKING = threading.Lock()
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -27,16 +30,25 @@ def count() -> int:
 def spread(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """Do the work for every item on the threads; return the results in order.
 
-    What an item raises is raised here, once none is being worked on any more.
+    What an item raises is raised here, once none is being worked on any more. The work itself must
+    not call this: it would wait for its own thread.
     """
     pool, _ = _pool()
     started = [pool.submit(work, item) for item in items]
     wait(started)
-    return [each.result() for each in started]
+    try:
+        return [each.result() for each in started]
+    finally:
+        del started  # or an error would hold what the others have allocated
+
+
+def _pool() -> tuple[ThreadPoolExecutor, int]:
+    with _MAKING:
+        return _made()
 
 
 @functools.cache
-def _pool() -> tuple[ThreadPoolExecutor, int]:
+def _made() -> tuple[ThreadPoolExecutor, int]:
     threads = torch.get_num_threads()
     started = threading.Barrier(threads + 1)
 
@@ -52,3 +64,6 @@ def _pool() -> tuple[ThreadPoolExecutor, int]:
     started.wait()
     torch.set_num_threads(threads)
     return pool, threads
+
+
+os.register_at_fork(after_in_child=_made.cache_clear)  # threads do not survive it

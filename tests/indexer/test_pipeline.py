@@ -182,3 +182,31 @@ def test_another_precision_is_provenance_only(photos: Path, where: str, quick: P
         assert indexer.index([photos]).images == 3
     with pytest.raises(ModelError, match="float8"):
         Indexer(where, quick, precision="float8").models()
+
+
+def as_on_a_gpu(indexer: Indexer) -> Indexer:
+    """Let several pictures be cut at once, which is done on a GPU."""
+    indexer._loader._models = replace(indexer.models(), concurrent=True)
+    return indexer
+
+
+def test_several_pictures_at_once(photos: Path, where: str, tmp_path: Path, quick: Profile) -> None:
+    with Indexer(where, quick) as indexer:
+        alone = indexer.index(photos)
+    with as_on_a_gpu(Indexer(tmp_path / "other", quick)) as indexer:
+        together = indexer.index(photos)
+    assert (alone.images, alone.segments) == (together.images, together.segments)
+    assert alone.images == 4
+
+
+@pytest.mark.parametrize("asked", [1, 6, 12, 24])
+def test_stopping_several_pictures_at_once(
+    photos: Path, where: str, quick: Profile, asked: int
+) -> None:
+    left = iter([False] * asked)
+    with as_on_a_gpu(Indexer(where, quick)) as indexer:
+        stopped = indexer.index(photos, stopped=lambda: next(left, True))
+        assert stopped.images < 4
+        assert not stopped.complete
+        assert stopped.images + indexer.index(photos).images == 4
+    assert failures(where) == {}

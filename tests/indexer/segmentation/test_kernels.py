@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -63,7 +65,9 @@ def placed(
 ) -> NDArray[np.int64]:
     """Return where a mask, (h, w), changes; its box is what `measure` finds."""
     x0, y0, x1, y1 = (int(v) for v in kernels.measure(logits[None], *size, threshold, 0.0)[0, 2:])
-    return kernels.changes(logits, size, threshold, (x0, y0, x1, y1), (*corner, height))
+    place = (*corner, height)
+    found: NDArray[np.int64] = kernels.changes(logits, size, threshold, (x0, y0, x1, y1), place)
+    return found
 
 
 def test_a_mask_of_the_pictures_own_size() -> None:
@@ -205,3 +209,10 @@ def test_changes_are_those_of_torchs_pixels(
         differs = found[crop] != (pixels > threshold)
         assert (np.abs(pixels[differs] - threshold) < NEAR).all()
         assert masks.from_changes(changes, size) == masks.encode(found)
+
+
+def test_where_compiled_code_cannot_be_kept() -> None:
+    """As where neither the package's folder nor the user's cache can be written."""
+    names: dict[str, Any] = {}
+    exec("def double(x):\n    return 2 * x", names)  # noqa: S102 - numba finds no file to cache beside
+    assert kernels._compiled(names["double"])(21) == 42

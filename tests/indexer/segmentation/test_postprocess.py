@@ -105,3 +105,9 @@ def test_run_lengths_are_those_of_torchs_pixels(
         expected = np.zeros(size, np.bool_)
         expected[y0:y1, x0:x1] = (pixels[0, 0] > 0).numpy()
         assert run_lengths(logits, crop, size) == masks.encode(expected)
+
+
+def test_no_masks_on_another_device() -> None:
+    nothing = torch.empty(0, 1, 1, device="meta")
+    found = postprocess.measure(nothing, (5, 7), 0.0, 1.0)
+    assert (found.stability.shape, found.boxes.shape) == ((0,), (0, 4))

@@ -322,3 +322,11 @@ def test_pictures_are_read_only_for_the_model(model: Sam2Model, fast_profile: Pr
     backwards = np.ascontiguousarray(picture[:, ::-1])[:, ::-1]
     assert backwards.strides[1] < 0
     assert model.automatic(backwards, settings) == writable
+
+
+def test_the_callers_autocast_is_not_ours(
+    model: Sam2Model, fast_profile: Profile, scene: Pixels
+) -> None:
+    alone = model.automatic(scene, fast_profile.masks)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model.automatic(scene, fast_profile.masks) == alone

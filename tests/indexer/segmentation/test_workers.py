@@ -98,3 +98,30 @@ def test_the_callers_threads_and_later_ones_are_as_before(three: dict[str, Any])
 def test_each_computes_on_one_thread(three: dict[str, Any]) -> None:
     assert three["of each"] == [1] * 9
     assert three["started"] == 0
+
+
+_AT_ONCE = """
+import threading
+import torch
+torch.set_num_threads(2)
+from indexer.segmentation import workers
+
+start, counts = threading.Barrier(4), []
+
+def first():
+    start.wait()
+    counts.append(workers.count())
+
+threads = [threading.Thread(target=first) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(counts, torch.get_num_threads())
+"""
+
+
+def test_made_once_for_all_that_ask_at_once() -> None:
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", _AT_ONCE], capture_output=True, check=True)
+        assert done.stdout.decode().strip() == "[2, 2, 2, 2] 2"
