@@ -189,9 +189,10 @@ def after(calls: int) -> Callable[[], bool]:
 
 @pytest.mark.parametrize("batches", [0, 1, 2])
 def test_stopping_between_boxes(fast_profile: Profile, scene: Pixels, batches: int) -> None:
+    """Asked before each box, and before its mask is made."""
     segmenter = with_settings(fast_profile, points_per_batch=1)
     with runs(segmenter.model.upstream.sam_prompt_encoder) as prompts, pytest.raises(Stopped):
-        segmenter.automatic(scene, [MUG, TREE, NAMELESS], grid=False, stopped=after(batches))
+        segmenter.automatic(scene, [MUG, TREE, NAMELESS], grid=False, stopped=after(2 * batches))
     assert len(prompts) == batches
 
 
