@@ -65,13 +65,16 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     `auto` is bfloat16 on a CUDA device that has it, and float16 on an older one; on a CPU, bfloat16
     where it multiplies matrices of it natively (AMX, AVX512_BF16), else float32: without, bfloat16
     made the demo SAM 2's image encoder and ViT-B-32 two to four times slower. On MPS it is float32;
-    nothing else was measured there.
+    nothing else was measured there. `SEGSEARCH_PRECISION` in the environment is what `auto` means
+    instead, for results that are the same on all machines.
 
     Raises:
         ModelError: there is no such precision.
     """
     import torch
 
+    if name == "auto":
+        name = os.environ.get("SEGSEARCH_PRECISION", name)
     if name == "auto":
         if device.type == "cpu" and _cpu_multiplies_bfloat16():
             return torch.bfloat16

@@ -67,7 +67,7 @@ def test_one_gpu_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
         models.choose_device("cuda:2")
 
 
-def test_precisions_on_a_cpu() -> None:
+def test_precisions_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     named = {
         name: models.choose_precision(name, CPU) for name in ("float32", "bfloat16", "float16")
     }
@@ -76,6 +76,7 @@ def test_precisions_on_a_cpu() -> None:
         "bfloat16": torch.bfloat16,
         "float16": torch.float16,
     }
+    monkeypatch.delenv("SEGSEARCH_PRECISION")
     assert models.choose_precision("auto", torch.device("mps")) == torch.float32
     with pytest.raises(ModelError, match="unknown precision 'half'") as caught:
         models.choose_precision("half", CPU)
@@ -94,6 +95,7 @@ def test_precisions_on_a_cpu() -> None:
 def test_precision_follows_what_a_cpu_multiplies(
     monkeypatch: pytest.MonkeyPatch, amx: bool, avx512: bool, expected: torch.dtype
 ) -> None:
+    monkeypatch.delenv("SEGSEARCH_PRECISION")
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     assert models.choose_precision("auto", CPU) == expected
@@ -105,9 +107,19 @@ def test_precision_follows_what_a_cpu_multiplies(
 def test_precision_on_a_gpu(
     monkeypatch: pytest.MonkeyPatch, native: bool, expected: torch.dtype
 ) -> None:
+    monkeypatch.delenv("SEGSEARCH_PRECISION")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: native)
     monkeypatch.setattr(torch.cuda, "device", lambda _: contextlib.nullcontext())
     assert models.choose_precision("auto", torch.device("cuda")) == expected
+
+
+def test_the_environment_says_what_auto_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGSEARCH_PRECISION", "bfloat16")
+    assert models.choose_precision("auto", CPU) == torch.bfloat16
+    assert models.choose_precision("float16", CPU) == torch.float16
+    monkeypatch.setenv("SEGSEARCH_PRECISION", "half")
+    with pytest.raises(ModelError, match="unknown precision 'half'"):
+        models.choose_precision("auto", CPU)
 
 
 def test_seeds() -> None:
