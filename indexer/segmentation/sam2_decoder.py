@@ -250,13 +250,14 @@ class _FromPicture:
 
     def first(self, queries: Tensor, prompts: Tensor, image: ImageSide) -> Tensor:
         """Return the picture as it becomes for each of B prompts, (B, N, C)."""
-        scores = self._spread_tokens(queries, prompts) @ image.looking
+        scores = self._spread(self._tokens(queries, prompts)) @ image.looking
         return self._changed(scores, queries, image.keys.repeat(len(queries), 1, 1))
 
     def later(self, queries: Tensor, prompts: Tensor, keys: Tensor) -> Tensor:
         """Return the picture, (B, N, C), changed once more; what it was is overwritten."""
-        placed = self._spread_tokens(queries, prompts) @ self._positions
-        folded = _fold(self._tokens(queries, prompts), self._at.q_proj.weight, self._at.num_heads)
+        tokens = self._tokens(queries, prompts)
+        placed = self._spread(tokens) @ self._positions
+        folded = _fold(tokens, self._at.q_proj.weight, self._at.num_heads)
         scores = torch.baddbmm(placed, folded.to(self._precision), keys.transpose(1, 2))
         return self._changed(scores, queries, keys)
 
@@ -265,8 +266,8 @@ class _FromPicture:
         tokens: Tensor = at.k_proj(queries + prompts) * (at.internal_dim // at.num_heads) ** -0.5
         return tokens
 
-    def _spread_tokens(self, queries: Tensor, prompts: Tensor) -> Tensor:
-        return _spread(self._tokens(queries, prompts), self._at.num_heads).to(self._precision)
+    def _spread(self, tokens: Tensor) -> Tensor:
+        return _spread(tokens, self._at.num_heads).to(self._precision)
 
     def _changed(self, scores: Tensor, queries: Tensor, keys: Tensor) -> Tensor:
         at, heads = self._at, self._at.num_heads
