@@ -7,19 +7,23 @@ added, unless its score lies so close to a threshold that the last digit decides
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from benchmarks import upstream
 from benchmarks.mask_runs import Options, apart_tuned, say
 from indexer.demo.scenes import draw_scene
-from indexer.models import choose_device, choose_precision
+from indexer.models import autocast, choose_device, choose_precision
 from indexer.profiles import MaskSettings, load_profile
 from indexer.segmentation import masks
-from indexer.segmentation.sam2_model import RawMask, Sam2Model
+from indexer.segmentation.sam2_model import Pixels, RawMask, Sam2Model
+
+#: Makes the automatic masks of a picture with these settings.
+Maker = Callable[[Pixels, MaskSettings], list[RawMask]]
 
 #: IoU from which two masks may be partners at all.
 _PARTNERS = 0.5
@@ -30,7 +34,7 @@ BORDER = 1e-4
 #: Box IoU above which the lesser of two masks is dropped: none is.
 KEEP_ALL = 1.0
 #: Scenes that the demo model's masks are compared on.
-_SCENES = 4
+_SCENES = 8
 
 
 @dataclass(frozen=True)
@@ -127,42 +131,57 @@ def figures(options: Options) -> dict[str, float]:
 def on_scenes(
     device_name: str, precisions: Sequence[str], points_per_side: int, seeds: Sequence[int]
 ) -> dict[str, float]:
-    """Compare the demo model's masks with upstream's on drawn scenes.
+    """Compare masks with those of upstream in float32, on drawn scenes with the demo model.
+
+    Those of ours with each precision, and of upstream with each that is not float32: what is lost
+    to the precision whoever computes with it.
 
     Args:
         device_name: as `indexer.models.choose_device` takes it.
-        precisions: of ours, as `indexer.models.choose_precision` takes them.
+        precisions: as `indexer.models.choose_precision` takes them.
         points_per_side: of the grid.
         seeds: of the scenes.
     """
     demo, device = load_profile("demo"), choose_device(device_name)
     peer = Sam2Model(demo.sam2, device)
-    models = [Sam2Model(demo.sam2, device, choose_precision(name, device)) for name in precisions]
+    makers: dict[str, Maker] = {}
+    for name in precisions:
+        precision = choose_precision(name, device)
+        makers[name] = Sam2Model(demo.sam2, device, precision).automatic
+        if precision != torch.float32:
+            makers[f"upstream_{name}"] = _upstream_with(peer, device, precision)
     found: dict[str, float] = {}
-    for name, settings in demo_variants(demo.masks, points_per_side).items():
-        compared = _on_scenes(peer, models, settings, seeds)
-        for precision, one in zip(precisions, compared, strict=True):
-            found |= one.figures(f"{name}_{precision}")
+    for variant, settings in demo_variants(demo.masks, points_per_side).items():
+        for name, compared in _on_scenes(peer, makers, settings, seeds).items():
+            found |= compared.figures(f"{variant}_{name}")
     return found
 
 
+def _upstream_with(model: Sam2Model, device: torch.device, precision: torch.dtype) -> Maker:
+    def make(pixels: Pixels, settings: MaskSettings) -> list[RawMask]:
+        with autocast(device, precision):
+            return upstream.automatic(model, settings, pixels)
+
+    return make
+
+
 def _on_scenes(
-    peer: Sam2Model, models: Sequence[Sam2Model], settings: MaskSettings, seeds: Sequence[int]
-) -> list[Compared]:
-    """Compare masks on drawn scenes; return what became of upstream's in each of the models.
+    peer: Sam2Model, makers: Mapping[str, Maker], settings: MaskSettings, seeds: Sequence[int]
+) -> dict[str, Compared]:
+    """Compare masks on drawn scenes; return by maker what became of upstream's in float32.
 
     Args:
         peer: upstream makes its masks with this.
-        models: the same, each with its own precision.
+        makers: of the others.
         settings: of the masks.
         seeds: of the scenes.
     """
-    totals = [Compared()] * len(models)
+    totals = dict.fromkeys(makers, Compared())
     for seed in seeds:
         pixels = draw_scene(seed).pixels
         expected = upstream.automatic(peer, settings, pixels)
-        for number, model in enumerate(models):
-            totals[number] += compare(expected, model.automatic(pixels, settings), settings)
+        for name, make in makers.items():
+            totals[name] += compare(expected, make(pixels, settings), settings)
     return totals
 
 

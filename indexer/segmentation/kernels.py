@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 _ROUNDING = np.float32(1e-6)
 
 
-def _compiled(function: Callable[..., Any], *, reordering_sums: bool = False) -> Any:  # noqa: ANN401
+def compiled(function: Callable[..., Any], *, reordering_sums: bool = False) -> Any:  # noqa: ANN401
     """Compile a function when it is first called, and keep that on disk for the next process."""
     fastmath = {"reassoc"} if reordering_sums else False
     try:
@@ -31,12 +31,12 @@ def _compiled(function: Callable[..., Any], *, reordering_sums: bool = False) ->
         return numba.njit(function, nogil=True, fastmath=fastmath)
 
 
-def _compiled_reordering_sums(function: Callable[..., Any]) -> Any:  # noqa: ANN401
+def compiled_reordering_sums(function: Callable[..., Any]) -> Any:  # noqa: ANN401
     """Compile a function whose sums may be added up in any order."""
-    return _compiled(function, reordering_sums=True)
+    return compiled(function, reordering_sums=True)
 
 
-@_compiled
+@compiled
 def _sources(size: int, count: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Return for each of `size` pixels the row of logits before it, and the next one's weight."""
     before = np.empty(size, np.int32)
@@ -50,7 +50,7 @@ def _sources(size: int, count: int) -> tuple[NDArray[np.int32], NDArray[np.float
     return before, weight
 
 
-@_compiled
+@compiled
 def _first_pixels(before: NDArray[np.int32], count: int) -> NDArray[np.int32]:
     """Return where the pixels that lie after each of `count` logits begin, and the end."""
     first = np.full(count + 1, len(before), np.int32)
@@ -61,7 +61,7 @@ def _first_pixels(before: NDArray[np.int32], count: int) -> NDArray[np.int32]:
     return first
 
 
-@_compiled
+@compiled
 def _classify(
     upper: NDArray[np.float32],
     lower: NDArray[np.float32],
@@ -88,7 +88,7 @@ def _classify(
     return int(highest)
 
 
-@_compiled
+@compiled
 def _widen(
     row: NDArray[np.float32],
     before: NDArray[np.int32],
@@ -103,7 +103,7 @@ def _widen(
         out[x] = (np.float32(1.0) - weight[x]) * row[left] + weight[x] * row[right]
 
 
-@_compiled_reordering_sums
+@compiled_reordering_sums
 def _count_line(
     upper: NDArray[np.float32],
     lower: NDArray[np.float32],
@@ -125,7 +125,7 @@ def _count_line(
     return int(under), int(within), int(over)
 
 
-@_compiled
+@compiled
 def _count_stretch(
     upper: NDArray[np.float32],
     lower: NDArray[np.float32],
@@ -143,7 +143,7 @@ def _count_stretch(
     return over, under, first, last
 
 
-@_compiled
+@compiled
 def _measure_rows(
     logits: NDArray[np.float32],
     vertical: tuple[NDArray[np.int32], NDArray[np.float32]],
@@ -187,7 +187,7 @@ def _measure_rows(
     return over, under, top, bottom
 
 
-@_compiled
+@compiled
 def measure(
     logits: NDArray[np.float32], height: int, width: int, threshold: float, offset: float
 ) -> NDArray[np.int32]:
@@ -214,7 +214,7 @@ def measure(
     return found
 
 
-@_compiled
+@compiled
 def _crossings(
     column: NDArray[np.float32],
     vertical: tuple[NDArray[np.int32], NDArray[np.float32]],
@@ -250,7 +250,7 @@ def _crossings(
     return count
 
 
-@_compiled
+@compiled
 def changes(
     logits: NDArray[np.float32],
     size: tuple[int, int],

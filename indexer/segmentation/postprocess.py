@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from indexer.records import Rle
-from indexer.segmentation import kernels, masks
+from indexer.segmentation import kernels
 
 #: Pixels that are held at once on a device other than the CPU, in float32.
 _PIXELS_AT_ONCE = 1 << 25
@@ -84,23 +85,23 @@ def measure_on_device(
     return torch.cat([over[:, None], under[:, None], box.int()], 1)
 
 
-def run_lengths(
+def changes(
     logits: Tensor,
     box: tuple[int, int, int, int],
     crop: tuple[int, int, int, int],
-    size: tuple[int, int],
+    height: int,
     threshold: float,
-) -> Rle:
-    """Return a mask of a crop as the run lengths of the whole picture.
+) -> NDArray[np.int64]:
+    """Return where a mask of a crop begins and ends in the picture, see `masks.from_changes`.
 
     Args:
         logits: float32, (h, w), on the CPU.
         box: around the mask in the crop, from `measure`.
         crop: half-open box of the crop in the picture.
-        size: (height, width) of the picture.
+        height: of the picture.
         threshold: logit above which a pixel belongs to the mask.
     """
     x0, y0, x1, y1 = crop
-    place = (x0, y0, size[0])
-    changes = kernels.changes(logits.numpy(), (y1 - y0, x1 - x0), threshold, box, place)
-    return masks.from_changes(changes, size)
+    size, place = (y1 - y0, x1 - x0), (x0, y0, height)
+    found: NDArray[np.int64] = kernels.changes(logits.numpy(), size, threshold, box, place)
+    return found

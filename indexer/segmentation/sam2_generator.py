@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -28,10 +28,14 @@ from indexer.segmentation.sam2_prompts import Crop, Found, Prompts, View
 
 #: Labels of upstream's prompt encoder: a point on the object; two corners of a box.
 _ON_OBJECT, _CORNERS = 1, (2, 3)
-#: Memory for masks that are cleaned side by side, and what one takes: the mask, its copy, and the
-#: regions' numbers in 32 bits.
-_CLEANING_BYTES, _CLEANING_BYTES_PER_PIXEL = 300 << 20, 8
-_NONE = torch.empty(0, 1, 1, dtype=torch.bool)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A mask, and whether small regions of it were cleaned."""
+
+    mask: RawMask
+    cleaned: bool
 
 
 class Generator:
@@ -79,13 +83,11 @@ class Generator:
         if len(boxes) > 1:
             found = _best_of_crops(found, settings.crop_nms_thresh)
         made = [
-            mask
-            for crop, some in found
-            for mask in _masks(self._prompts, some, crop, size, settings.mask_threshold)
+            one for crop, some in found for one in _made(self._prompts, some, crop, size, settings)
         ]
         if settings.min_mask_region_area:
-            made = _cleaned(self._prompts, made, settings)
-        return made
+            made = _best_cleaned(made, settings)
+        return [one.mask for one in made]
 
     def _of_crop(self, pixels: Pixels, crop: Crop, grid: NDArray[np.float64]) -> Found:
         """Return the best masks of a crop that overlap too little to be the same."""
@@ -100,21 +102,22 @@ class Generator:
         """Return the good masks of all points of the grid, or of those that fast mode is left."""
         height, width = view.size
         placed = torch.as_tensor(grid * (width, height), dtype=torch.float32)
+        if self._settings.mode == "exact":
+            return list(self._of_points(view, placed))
         side = math.isqrt(len(grid))
-        decoded = np.zeros(len(grid), np.bool_)
         parts: list[Found] = []
-        reach = 0
-        for stride in points.STRIDES if self._settings.mode == "fast" else (1,):
-            indices = points.lattice(side, stride)
-            indices = indices[~decoded[indices]]
-            if parts:
-                threshold = self._settings.mask_threshold
-                inside = torch.cat([p.logits > threshold for p in parts if len(p.ious)] or [_NONE])
-                prompts = torch.cat([p.points for p in parts]) / torch.tensor([width, height])
-                indices = indices[~points.explained(indices, side, inside, prompts, reach)]
-            decoded[indices] = True
-            parts += self._of_points(view, placed[torch.from_numpy(indices)])
-            reach = stride
+        inside: list[Tensor] = []
+        prompts: list[Tensor] = []
+        for indices, reach in points.rounds(side):
+            if inside:
+                known = torch.cat(inside), torch.cat(prompts)
+                indices = indices[~points.explained(indices, side, *known, reach)]  # noqa: PLW2901
+            for part in self._of_points(view, placed[torch.from_numpy(indices)]):
+                parts.append(part)
+                sure = part.take(part.stability >= points.SURE)
+                if len(sure.ious):
+                    inside.append(sure.logits > self._settings.mask_threshold)
+                    prompts.append(sure.points / torch.tensor([width, height]))
         return parts
 
     def _of_points(self, view: View, placed: Tensor) -> Iterator[Found]:
@@ -131,13 +134,16 @@ class Generator:
         return self._prompts.find(view, placed[:, None], [_ON_OBJECT], keep)
 
 
-def of_boxes(prompts: Prompts, view: View, boxes: NDArray[np.float32]) -> list[RawMask]:
+def of_boxes(
+    prompts: Prompts, view: View, boxes: NDArray[np.float32], settings: MaskSettings
+) -> list[RawMask]:
     """Return the mask in each box, in order; some may be empty.
 
     Args:
         prompts: that give one mask each, whatever it is like.
         view: all of the picture.
         boxes: x0, y0, x1, y1 in its pixels, (B, 4).
+        settings: the threshold of the masks, and which small regions are cleaned.
 
     Raises:
         Stopped: it was asked to.
@@ -145,9 +151,9 @@ def of_boxes(prompts: Prompts, view: View, boxes: NDArray[np.float32]) -> list[R
     """
     corners = torch.from_numpy(boxes).view(-1, 2, 2)
     return [
-        mask
+        one.mask
         for found in prompts.find(view, corners, _CORNERS, _all)
-        for mask in _masks(prompts, found, view.crop, view.whole, 0.0)
+        for one in _made(prompts, found, view.crop, view.whole, settings)
     ]
 
 
@@ -155,22 +161,30 @@ def _all(found: Found) -> Tensor:
     return torch.ones(len(found.ious), dtype=torch.bool)
 
 
-def _masks(
-    prompts: Prompts, found: Found, crop: Crop, size: tuple[int, int], threshold: float
-) -> list[RawMask]:
-    """Read the masks of a crop off their logits, as masks of the whole picture."""
+def _made(
+    prompts: Prompts,
+    found: Found,
+    crop: Crop,
+    size: tuple[int, int],
+    settings: MaskSettings,
+) -> list[_Made]:
+    """Read the masks of a crop off their logits, without small holes and islands."""
     logits = found.logits.cpu()
     points_in_picture = found.points + torch.tensor(crop[:2])
 
-    def mask(which: int) -> RawMask:
+    def make(which: int) -> _Made:
         prompts.go_on()
         x0, y0, x1, y1 = found.boxes[which].tolist()
+        changes = postprocess.changes(
+            logits[which], (x0, y0, x1, y1), crop, size[0], settings.mask_threshold
+        )
+        changes, cleaned = small_regions.clean(changes, size, settings.min_mask_region_area)
         x, y = points_in_picture[which].tolist()
-        rle = postprocess.run_lengths(logits[which], (x0, y0, x1, y1), crop, size, threshold)
         iou, stability = found.ious[which].item(), found.stability[which].item()
-        return RawMask(rle, iou, stability, (x, y))
+        rle = masks.from_changes(changes, size)
+        return _Made(RawMask(rle, iou, stability, (x, y)), cleaned)
 
-    return workers.spread(mask, range(len(found.ious)))
+    return workers.spread(make, range(len(found.ious)))
 
 
 def _crop(box: Sequence[int]) -> Crop:
@@ -219,28 +233,13 @@ def _best_of_crops(
     return [single[which] for which in kept.tolist()]
 
 
-def _cleaned(prompts: Prompts, made: Sequence[RawMask], settings: MaskSettings) -> list[RawMask]:
-    """Remove small holes and islands; of masks that are alike then, untouched ones stay.
+def _best_cleaned(made: Sequence[_Made], settings: MaskSettings) -> list[_Made]:
+    """Drop masks that are alike once they are cleaned, as upstream's `postprocess_small_regions`.
 
-    As upstream's `postprocess_small_regions` does.
+    Those that were not changed are the better ones.
     """
-    least = settings.min_mask_region_area
-
-    def clean(mask: RawMask) -> tuple[RawMask, bool]:
-        prompts.go_on()
-        pixels = masks.decode(mask.rle)
-        changed = small_regions.clean(pixels, masks.tight_box(mask.rle), least)
-        return (replace(mask, rle=masks.encode(pixels)) if changed else mask), changed
-
-    height, width = made[0].rle.size if made else (1, 1)
-    at_once = max(1, _CLEANING_BYTES // (_CLEANING_BYTES_PER_PIXEL * height * width))
-    cleaned = [
-        one
-        for start in range(0, len(made), at_once)
-        for one in workers.spread(clean, made[start : start + at_once])
-    ]
-    boxes = torch.tensor([masks.tight_box(mask.rle) for mask, _ in cleaned]).view(-1, 4)
+    boxes = torch.tensor([masks.tight_box(one.mask.rle) for one in made]).view(-1, 4)
     inclusive = boxes - torch.tensor([0, 0, 1, 1])
-    untouched = torch.tensor([float(not changed) for _, changed in cleaned])
-    kept = _best(inclusive, untouched, max(settings.box_nms_thresh, settings.crop_nms_thresh))
-    return [cleaned[which][0] for which in kept.tolist()]
+    unchanged = torch.tensor([float(not one.cleaned) for one in made])
+    kept = _best(inclusive, unchanged, max(settings.box_nms_thresh, settings.crop_nms_thresh))
+    return [made[which] for which in kept.tolist()]

@@ -186,13 +186,17 @@ class Sam2Model:
         from indexer.segmentation.sam2_prompts import View
 
         one_each = dataclasses.replace(
-            settings, multimask_output=False, pred_iou_thresh=0.0, mask_threshold=0.0
+            settings,
+            multimask_output=False,
+            pred_iou_thresh=0.0,
+            mask_threshold=0.0,
+            min_mask_region_area=0,
         )
         height, width = embedded.size
         with self._prompting(embedded.size, one_each, stopped) as prompts:
             view = View(self._image_side(embedded), (0, 0, width, height), embedded.size)
             corners = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
-            return sam2_generator.of_boxes(prompts, view, corners)
+            return sam2_generator.of_boxes(prompts, view, corners, one_each)
 
     @contextlib.contextmanager
     def _prompting(

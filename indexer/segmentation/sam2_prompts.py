@@ -5,6 +5,7 @@ A part of the adapter of the `sam2` package, see `sam2_model.py`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -159,9 +160,7 @@ class Prompts:
 
         if view.image.keys.device.type != "cpu":
             return [kept(corners)]
-        most = max(1, min(_PROMPTS_PER_CORE, _PROMPTS_ON_CORES // workers.count()))
-        parts = torch.split(corners, most)
-        return workers.spread(kept, parts)
+        return workers.spread(kept, _shared_out(corners))
 
     def _good(self, view: View, corners: Tensor, labels: Sequence[int]) -> Found:
         settings, device = self._settings, view.image.keys.device
@@ -217,6 +216,14 @@ class Prompts:
     def _are_good(self, ious: Tensor) -> Tensor:
         least = self._settings.pred_iou_thresh
         return ious > least if least > 0 else torch.ones_like(ious, dtype=torch.bool)
+
+
+def _shared_out(corners: Tensor) -> tuple[Tensor, ...]:
+    """Split prompts into equal parts, so many that no core waits while another has one more."""
+    cores = workers.count()
+    most = max(1, min(_PROMPTS_PER_CORE, _PROMPTS_ON_CORES // cores))
+    rounds = math.ceil(len(corners) / (most * cores))
+    return torch.tensor_split(corners, min(rounds * cores, len(corners)))
 
 
 def _portions(chosen: Tensor, decoded: Decoded) -> Iterator[list[int]]:

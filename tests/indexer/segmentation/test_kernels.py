@@ -215,4 +215,4 @@ def test_where_compiled_code_cannot_be_kept() -> None:
     """As where neither the package's folder nor the user's cache can be written."""
     names: dict[str, Any] = {}
     exec("def double(x):\n    return 2 * x", names)  # noqa: S102 - numba finds no file to cache beside
-    assert kernels._compiled(names["double"])(21) == 42
+    assert kernels.compiled(names["double"])(21) == 42

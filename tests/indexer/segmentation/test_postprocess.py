@@ -68,16 +68,17 @@ def test_no_masks() -> None:
     assert (found.stability.dtype, found.boxes.dtype) == (torch.float32, torch.int64)
 
 
-def run_lengths(logits: Tensor, crop: tuple[int, int, int, int], size: tuple[int, int]) -> Rle:
+def rle_of(logits: Tensor, crop: tuple[int, int, int, int], size: tuple[int, int]) -> Rle:
     x0, y0, x1, y1 = crop
     measured = postprocess.measure(logits[None], (y1 - y0, x1 - x0), 0.0, 1.0)
     left, top, right, bottom = measured.boxes[0].tolist()
-    return postprocess.run_lengths(logits, (left, top, right, bottom), crop, size, 0.0)
+    box = (left, top, right, bottom)
+    return masks.from_changes(postprocess.changes(logits, box, crop, size[0], 0.0), size)
 
 
-def test_run_lengths_of_a_crop() -> None:
+def test_a_mask_of_a_crop() -> None:
     logits = torch.tensor([[1.0, -1.0], [1.0, 1.0]])
-    found = run_lengths(logits, (1, 1, 3, 3), (4, 5))
+    found = rle_of(logits, (1, 1, 3, 3), (4, 5))
     assert masks.decode(found).astype(int).tolist() == [
         [0, 0, 0, 0, 0],
         [0, 1, 0, 0, 0],
@@ -96,7 +97,7 @@ def test_run_lengths_of_a_crop() -> None:
         ((0, 7, 40, 8), (30, 40)),
     ],
 )
-def test_run_lengths_are_those_of_torchs_pixels(
+def test_masks_of_crops_are_those_of_torchs_pixels(
     crop: tuple[int, int, int, int], size: tuple[int, int]
 ) -> None:
     x0, y0, x1, y1 = crop
@@ -104,7 +105,7 @@ def test_run_lengths_are_those_of_torchs_pixels(
         pixels = functional.interpolate(logits[None, None], (y1 - y0, x1 - x0), mode="bilinear")
         expected = np.zeros(size, np.bool_)
         expected[y0:y1, x0:x1] = (pixels[0, 0] > 0).numpy()
-        assert run_lengths(logits, crop, size) == masks.encode(expected)
+        assert rle_of(logits, crop, size) == masks.encode(expected)
 
 
 def test_no_masks_on_another_device() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -10,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from sam2.utils.amg import remove_small_regions
 
 from indexer.segmentation import masks, small_regions
-from indexer.segmentation.small_regions import Mask
+from indexer.segmentation.masks import Mask
 
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 12))
 MASKS = arrays.arrays(np.bool_, SHAPES)
@@ -22,9 +23,12 @@ def drawn(*rows: str) -> Mask:
 
 
 def cleaned(mask: Mask, least: int) -> tuple[Mask, bool]:
-    pixels = mask.copy()
-    changed = small_regions.clean(pixels, masks.tight_box(masks.encode(mask)), least)
-    return pixels, changed
+    column_by_column = np.r_[False, mask.ravel(order="F")]
+    changes = np.flatnonzero(np.diff(column_by_column))
+    size = (mask.shape[0], mask.shape[1])
+    found, changed = small_regions.clean(changes, size, least)
+    assert (np.diff(found) > 0).all()  # no run is empty
+    return masks.decode(masks.from_changes(found, size)), changed
 
 
 def by_upstream(mask: Mask, least: int) -> tuple[Mask, bool]:
@@ -144,3 +148,11 @@ def test_masks_in_larger_pictures(
 ) -> None:
     left, top, right, bottom = margins
     assert_upstreams(np.pad(mask, ((top, bottom), (left, right))), least)
+
+
+@pytest.mark.parametrize("least", [2, 30, 5000])
+@pytest.mark.parametrize("level", [-0.02, 0.0, 0.02])
+def test_masks_of_a_pictures_size(least: int, level: float) -> None:
+    noise = np.random.default_rng(3).normal(size=(150, 211)).astype(np.float32)
+    assert_upstreams(cv2.blur(noise, (7, 5)) > level, least)
+    assert_upstreams(noise > 50 * level, least)
