@@ -28,7 +28,7 @@ from indexer.index import Index
 from indexer.records import Failure, Picture, Region, Vector
 from indexer.report import Report, peak_memory_bytes
 from indexer.segmentation import masks
-from indexer.stages import Clock, background, ordered
+from indexer.stages import Clock, SharedLock, background, ordered
 from indexer.work import Models, Work
 from indexer.writing import Embedded, Failed, Known, Ready, Writer
 
@@ -91,6 +91,7 @@ class Run:
         self._report = found
         self._clock = Clock()
         self._telling = threading.Lock()
+        self._segmenting = SharedLock()
         self._current: Path | None = None
         self._writer = Writer(index)
         self._begun = 0
@@ -190,23 +191,38 @@ class Run:
         """Cut a picture; None if the run was stopped meanwhile."""
         if not isinstance(item, _Decoded):
             return item
-        models = self._models()
         self._current = _location(item.candidate)
         self._tell()
-        found: Sequence[Detection] = ()
-        if self._work.detections is not None:
-            found = self._work.detections.of(item.candidate.path)
         try:
-            with self._clock.timed("segment"):
-                regions = models.segmenter.automatic(
-                    item.decoded.pixels, found, grid=self._work.grid, stopped=self._stopped
-                )
+            return _Cut(item.candidate, item.decoded, self._regions(item))
         except Stopped:
             self._cut_short = True
             return None
         except OutOfDeviceMemory as error:
             return _too_large(item.candidate, item.image_id, error)
-        return _Cut(item.candidate, item.decoded, regions)
+
+    def _regions(self, item: _Decoded) -> list[Region]:
+        """Find the regions of a picture: beside others, or alone if it does not fit beside them."""
+        models = self._models()
+        found: Sequence[Detection] = ()
+        if self._work.detections is not None:
+            found = self._work.detections.of(item.candidate.path)
+
+        def cut() -> list[Region]:
+            with self._clock.timed("segment"):
+                return models.segmenter.automatic(
+                    item.decoded.pixels, found, grid=self._work.grid, stopped=self._stopped
+                )
+
+        try:
+            with self._segmenting.shared():
+                return cut()
+        except OutOfDeviceMemory:
+            if not models.concurrent:
+                raise
+        # not in the handler: there the error still holds what the failed work allocated
+        with self._segmenting.alone():
+            return cut()
 
     def _embedded(self, items: Generator[_Segmented, None, None]) -> Generator[Ready, None, None]:
         with contextlib.closing(items):

@@ -87,6 +87,42 @@ def ordered(
                 future.cancel()
 
 
+class SharedLock:
+    """A lock that many hold together, or one alone: a readers-writer lock."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._sharing = 0
+        self._wanted_alone = False
+
+    @contextlib.contextmanager
+    def shared(self) -> Iterator[None]:
+        """Hold it together with others, once nobody has it or wants it alone."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._wanted_alone)
+            self._sharing += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._sharing -= 1
+                self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold it alone, once those who have it are done."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._wanted_alone)
+            self._wanted_alone = True
+            self._changed.wait_for(lambda: self._sharing == 0)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._wanted_alone = False
+                self._changed.notify_all()
+
+
 class Clock:
     """How long each stage has been busy, over all its threads; safe to use from many."""
 

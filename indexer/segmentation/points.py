@@ -9,19 +9,21 @@ How much that is: docs/benchmarks.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-#: Stability score from which a mask explains other points, and the steps of the grid by which
-#: they must lie inside of it. (Demo model, 32 points a side, scenes with large objects from seed
-#: 7300 on, share of exact's masks found and of its points decoded: a half and 0.85 98 % and 42 %; a
-#: half and 0.8 97 %, 38 %; a quarter 97 %, 35 %; three quarters 98 %, 48 %. One step and masks of
-#: any stability, points by squares alone: 98 % and 50 %.)
-SURE, _MARGIN = 0.85, 0.5
+#: Stability scores from which a mask explains other points, and the steps of the grid by which
+#: they must lie inside of it: the steadier its edge, the fewer. (Demo model, 32 points a side,
+#: scenes with large objects from seed 7300 on, share of exact's masks found and of its points
+#: decoded: these 98 % and 38 %; a half from 0.85 on 98 %, 42 %; a quarter from 0.85 on 97 %, 35 %;
+#: one step, whatever the stability, the points in three rounds, 98 %, 50 %.)
+_SURE, _MARGIN = 0.8, 0.75
+_STEADY, _STEADY_MARGIN = 0.93, 0.25
 #: Distances of the points that are left before a round, in steps of the grid.
 _STRIDES = (4, 2)
 
@@ -58,29 +60,56 @@ def rounds(side: int) -> Iterator[tuple[NDArray[np.int64], int]]:
         yield taken(finer), stride
 
 
-def explained(
-    indices: NDArray[np.int64], side: int, masks: Tensor, prompts: Tensor, reach: int
-) -> NDArray[np.bool_]:
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Masks that were found, K of them, where a grid lies.
+
+    Attributes:
+        masks: bool, (K, h, w), each of the grid's whole extent.
+        prompts: (x, y) of the point that led to each mask, in shares of the extent, (K, 2).
+        stability: their stability scores, (K,).
+    """
+
+    masks: Tensor
+    prompts: Tensor
+    stability: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence[Known]) -> Known:
+        """Return the masks of all parts, of which there is one at least."""
+        return cls(
+            torch.cat([part.masks for part in parts]),
+            torch.cat([part.prompts for part in parts]),
+            torch.cat([part.stability for part in parts]),
+        )
+
+
+def are_sure(stability: Tensor) -> Tensor:
+    """Say which masks can explain points, by their stability scores, (K,)."""
+    return stability >= _SURE
+
+
+def explained(indices: NDArray[np.int64], side: int, known: Known, reach: int) -> NDArray[np.bool_]:
     """Say of points whether a mask found nearby covers them and what is around them.
 
     Args:
         indices: of the points in the grid of `side` × `side`.
         side: of the grid.
-        masks: bool, (K, h, w), each of the grid's whole extent.
-        prompts: (x, y) of the point that led to each mask, in shares of the extent, (K, 2).
+        known: the masks, all of them sure.
         reach: steps of the grid, along each axis, that count as nearby.
     """
     places = torch.from_numpy(np.stack([indices % side, indices // side], 1))
-    origins = torch.round(prompts * side - 0.5).long()
+    origins = torch.round(known.prompts * side - 0.5).long()
     near = (origins[:, None] - places).abs().amax(2) <= reach
     mask, point = near.nonzero(as_tuple=True)
-    ring = torch.cartesian_prod(*[torch.tensor([-_MARGIN, 0.0, _MARGIN])] * 2)
-    height, width = masks.shape[1:]
-    around = (places[point, None] + 0.5 + ring) / side * torch.tensor([width, height])
-    x, y = around.long().unbind(2)
+    margins = torch.where(known.stability >= _STEADY, _STEADY_MARGIN, _MARGIN)
+    ring = torch.cartesian_prod(*[torch.tensor([-1.0, 0.0, 1.0])] * 2)
+    height, width = known.masks.shape[1:]
+    around = places[point, None] + 0.5 + margins[mask, None, None] * ring
+    x, y = (around / side * torch.tensor([width, height])).long().unbind(2)
     x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)  # the picture's edge is no mask's
-    device = masks.device
-    covered = masks[mask[:, None].to(device), y.to(device), x.to(device)].all(1).cpu()
+    device = known.masks.device
+    covered = known.masks[mask[:, None].to(device), y.to(device), x.to(device)].all(1).cpu()
     found = np.zeros(len(indices), np.bool_)
     found[point[covered].numpy()] = True
     return found

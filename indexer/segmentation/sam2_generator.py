@@ -106,19 +106,20 @@ class Generator:
             return list(self._of_points(view, placed))
         side = math.isqrt(len(grid))
         parts: list[Found] = []
-        inside: list[Tensor] = []
-        prompts: list[Tensor] = []
+        known: list[points.Known] = []
         for indices, reach in points.rounds(side):
-            if inside:
-                known = torch.cat(inside), torch.cat(prompts)
-                indices = indices[~points.explained(indices, side, *known, reach)]  # noqa: PLW2901
-            for part in self._of_points(view, placed[torch.from_numpy(indices)]):
+            left = indices
+            if known:
+                left = left[~points.explained(left, side, points.Known.joined(known), reach)]
+            for part in self._of_points(view, placed[torch.from_numpy(left)]):
                 parts.append(part)
-                sure = part.take(part.stability >= points.SURE)
-                if len(sure.ious):
-                    inside.append(sure.logits > self._settings.mask_threshold)
-                    prompts.append(sure.points / torch.tensor([width, height]))
+                if (sure := points.are_sure(part.stability)).any():
+                    known.append(self._known(part.take(sure), view))
         return parts
+
+    def _known(self, found: Found, view: View) -> points.Known:
+        inside = found.logits > self._settings.mask_threshold
+        return points.Known(inside, found.points / torch.tensor(view.size[::-1]), found.stability)
 
     def _of_points(self, view: View, placed: Tensor) -> Iterator[Found]:
         """Return the good masks of some points that are stable, and not cut off by their crop."""

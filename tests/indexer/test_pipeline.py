@@ -7,16 +7,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from indexer import Indexer
-from indexer.errors import ModelError
+from indexer.errors import ModelError, OutOfDeviceMemory
 from indexer.index import Index
 from indexer.profiles import Profile
 from indexer.records import Failure, Image, Segment, Vector
 from indexer.report import Report
+from indexer.segmentation.sam2_model import Pixels
+from indexer.segmentation.segmenter import Segmenter
 from indexer.store import open_store
 from tests.pictures import write_scene
 
@@ -197,6 +200,31 @@ def test_several_pictures_at_once(photos: Path, where: str, tmp_path: Path, quic
         together = indexer.index(photos)
     assert (alone.images, alone.segments) == (together.images, together.segments)
     assert alone.images == 4
+
+
+def test_a_picture_that_does_not_fit_beside_others_is_cut_alone(
+    photos: Path, where: str, quick: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device has room for one picture; a second one comes while the first is being cut."""
+    came_too_many, room, turned_away = threading.Event(), threading.Lock(), list[int]()
+
+    def with_room_for_one(segmenter: Segmenter, pixels: Pixels, *given: Any, **named: Any) -> Any:  # noqa: ANN401
+        if not room.acquire(blocking=False):
+            turned_away.append(1)
+            came_too_many.set()
+            raise OutOfDeviceMemory("too many at once")
+        try:
+            assert came_too_many.wait(60)
+            return automatic(segmenter, pixels, *given, **named)
+        finally:
+            room.release()
+
+    automatic = Segmenter.automatic
+    monkeypatch.setattr(Segmenter, "automatic", with_room_for_one)
+    with as_on_a_gpu(Indexer(where, quick)) as indexer:
+        assert indexer.index(photos).images == 4
+    assert turned_away
+    assert failures(where) == {}
 
 
 @pytest.mark.parametrize("asked", [1, 6, 12, 24])

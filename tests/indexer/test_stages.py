@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
-from indexer.stages import Clock, background, ordered
+from indexer.stages import Clock, SharedLock, background, ordered
 
 
 def numbers(count: int, taken: list[int]) -> Generator[int, None, None]:
@@ -95,6 +95,58 @@ def test_an_error_in_a_thread_is_raised_in_its_place() -> None:
     assert [next(results), next(results)] == [6, 3]
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+def started(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_lock_is_shared() -> None:
+    lock, meeting = SharedLock(), threading.Barrier(2, timeout=10)
+
+    def share() -> None:
+        with lock.shared():
+            meeting.wait()
+
+    other = started(share)
+    with lock.shared():
+        meeting.wait()
+    other.join(10)
+    assert not other.is_alive()
+
+
+def test_who_wants_a_lock_alone_waits_for_the_others_and_they_for_it() -> None:
+    lock, done = SharedLock(), list[str]()
+
+    def alone() -> None:
+        with lock.alone():
+            time.sleep(0.05)
+            done.append("alone")
+
+    def shared() -> None:
+        with lock.shared():
+            done.append("shared later")
+
+    with lock.shared():
+        threads = [started(alone)]
+        while not lock._wanted_alone:
+            time.sleep(0.001)
+        threads += [started(shared), started(alone)]
+        time.sleep(0.05)
+        done.append("shared")
+    for thread in threads:
+        thread.join(10)
+    assert done[:2] == ["shared", "alone"]
+    assert sorted(done) == ["alone", "alone", "shared", "shared later"]
+
+
+def test_a_lock_is_free_after_an_error() -> None:
+    lock = SharedLock()
+    for hold in (lock.shared, lock.alone, lock.shared, lock.alone):
+        with pytest.raises(ZeroDivisionError), hold():
+            raise ZeroDivisionError
 
 
 def test_a_clock_adds_up() -> None:

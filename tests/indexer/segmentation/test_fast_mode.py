@@ -53,14 +53,14 @@ def best_ious(expected: list[RawMask], found: list[RawMask]) -> NDArray[np.float
     return best
 
 
-def test_points_are_left_out_and_hardly_any_mask(model: Sam2Model) -> None:
+def test_points_are_left_out_and_few_masks(model: Sam2Model) -> None:
     pixels = draw_scene(LARGE).pixels
     exact = model.automatic(pixels, settings("exact"))
     with decoded_points(model) as points:
         fast = model.automatic(pixels, settings("fast"))
     assert len(set(points)) == len(points)  # none is decoded twice
     assert SIDE**2 / 16 <= len(points) <= 0.8 * SIDE**2
-    assert (best_ious(exact, fast) >= 0.8).mean() >= 0.9
+    assert (best_ious(exact, fast) >= 0.8).mean() >= 0.8
 
 
 def test_its_masks_are_those_of_the_same_points(model: Sam2Model) -> None:

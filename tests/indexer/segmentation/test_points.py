@@ -49,27 +49,32 @@ def one_mask(rows: slice, columns: slice) -> Tensor:
     return mask
 
 
-def explained(mask: Tensor, x: int, y: int, reach: int) -> list[tuple[int, int]]:
+def explained(
+    mask: Tensor, x: int, y: int, reach: int, stability: float = 0.93
+) -> list[tuple[int, int]]:
     """Return the points (x, y) that a mask explains to which the point at (x, y) has led."""
     prompt = (torch.tensor([[x, y]]) + 0.5) / 8
-    found = points.explained(np.arange(64), 8, mask, prompt, reach)
+    known = points.Known(mask, prompt, torch.tensor([stability]))
+    found = points.explained(np.arange(64), 8, known, reach)
     return [(index % 8, index // 8) for index in np.flatnonzero(found).tolist()]
 
 
-def test_points_half_a_step_inside_are_explained() -> None:
-    # point 2 lies at pixel 10 and needs 8 to 12: what begins at 8 has it, what begins at 9 has not
-    assert explained(one_mask(slice(8, 19), slice(8, 17)), 2, 2, 4) == [
-        *[(2, 2), (3, 2)],
-        *[(2, 3), (3, 3)],
-    ]
-    assert explained(one_mask(slice(8, 19), slice(9, 17)), 2, 2, 4) == [(3, 2), (3, 3)]
-    assert explained(one_mask(slice(8, 16), slice(8, 16)), 2, 2, 4) == [(2, 2)]
+def test_points_well_inside_are_explained() -> None:
+    # point 2 lies at pixel 10; of a steady mask it needs 9 to 11, of another one 7 to 13
+    assert explained(one_mask(slice(9, 12), slice(9, 16)), 2, 2, 4) == [(2, 2), (3, 2)]
+    assert explained(one_mask(slice(9, 12), slice(10, 16)), 2, 2, 4) == [(3, 2)]
+    assert explained(one_mask(slice(7, 14), slice(7, 18)), 2, 2, 4, 0.92) == [(2, 2), (3, 2)]
+    assert explained(one_mask(slice(7, 14), slice(8, 18)), 2, 2, 4, 0.92) == [(3, 2)]
+
+
+def test_masks_that_are_not_stable_explain_nothing() -> None:
+    assert points.are_sure(torch.tensor([0.79, 0.81, torch.nan])).tolist() == [False, True, False]
 
 
 def test_only_points_nearby_are_explained() -> None:
     everything = one_mask(slice(None), slice(None))
     assert explained(everything, 0, 7, 1) == [(0, 6), (1, 6), (0, 7), (1, 7)]
-    assert len(explained(everything, 4, 4, 7)) == 64  # the picture's edge is no mask's
+    assert len(explained(everything, 4, 4, 7, 0.8)) == 64  # the picture's edge is no mask's
 
 
 def test_a_hole_is_not_explained() -> None:
@@ -79,6 +84,12 @@ def test_a_hole_is_not_explained() -> None:
     assert len(explained(mask, 3, 3, 2)) == 24
 
 
-def test_no_masks_explain_nothing() -> None:
-    none = torch.zeros(0, 32, 32, dtype=torch.bool)
-    assert not points.explained(np.arange(64), 8, none, torch.zeros(0, 2), 4).any()
+def test_each_mask_has_the_margin_of_its_own() -> None:
+    small, large = one_mask(slice(9, 12), slice(9, 12)), one_mask(slice(20, 32), slice(20, 32))
+    prompts = (torch.tensor([[2, 2], [6, 6]]) + 0.5) / 8
+    parts = [
+        points.Known(small, prompts[:1], torch.tensor([0.95])),
+        points.Known(large, prompts[1:], torch.tensor([0.85])),
+    ]
+    found = points.explained(np.arange(64), 8, points.Known.joined(parts), 4)
+    assert np.flatnonzero(found).tolist() == [18, 54, 55, 62, 63]
