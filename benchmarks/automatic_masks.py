@@ -4,7 +4,7 @@ The parts, all of them without `--part`, with the minutes that each takes about 
 
 - `speed` (25): upstream and ours on random weights of a real model, and whether the masks are
   the same (`mask_speed.py`).
-- `equality` (2): the same question on drawn scenes with the demo model (`mask_equality.py`).
+- `equality` (8): the same question on drawn scenes with the demo model (`mask_equality.py`).
 - `fast` (4): the mode `fast` against `exact`, on drawn scenes with large objects.
 - `memory` (3): the peak on a picture of 48 megapixels.
 - `growth` (6): seconds against points and megapixels, demo model.

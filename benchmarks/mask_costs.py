@@ -37,7 +37,7 @@ def scaled(pixels: Pixels, megapixels: float, aspect: float = 4 / 3) -> Pixels:
 def growth(options: Options) -> dict[str, float]:
     """Return seconds against points along each side of the grid, and against megapixels.
 
-    Small regions stay, but for times that are named so: to remove them takes whole masks.
+    Small regions stay, but for times that are named so.
     """
     say("growth")
     return apart_tuned(_growth, _demo_task(options), options.settings.points_per_side)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import PIL.Image
 
@@ -34,6 +34,8 @@ from indexer.writing import Embedded, Failed, Known, Ready, Writer
 
 if TYPE_CHECKING:  # these import torch, which a run with nothing new never needs
     from indexer.crops import Crop
+
+R = TypeVar("R")
 
 #: Most files that wait for a batch of CLIP to fill, and seconds after which one is not awaited any
 #: more: what waits is lost when the run is killed, and nobody sees it done.
@@ -91,7 +93,7 @@ class Run:
         self._report = found
         self._clock = Clock()
         self._telling = threading.Lock()
-        self._segmenting = SharedLock()
+        self._device = SharedLock()
         self._current: Path | None = None
         self._writer = Writer(index)
         self._begun = 0
@@ -202,27 +204,34 @@ class Run:
             return _too_large(item.candidate, item.image_id, error)
 
     def _regions(self, item: _Decoded) -> list[Region]:
-        """Find the regions of a picture: beside others, or alone if it does not fit beside them."""
-        models = self._models()
+        segmenter = self._models().segmenter
         found: Sequence[Detection] = ()
         if self._work.detections is not None:
             found = self._work.detections.of(item.candidate.path)
 
         def cut() -> list[Region]:
             with self._clock.timed("segment"):
-                return models.segmenter.automatic(
+                return segmenter.automatic(
                     item.decoded.pixels, found, grid=self._work.grid, stopped=self._stopped
                 )
 
+        return self._on_device(cut)
+
+    def _on_device(self, work: Callable[[], R]) -> R:
+        """Have models compute: beside each other, or one alone where memory is too short for that.
+
+        Raises:
+            OutOfDeviceMemory: also alone.
+        """
         try:
-            with self._segmenting.shared():
-                return cut()
+            with self._device.shared():
+                return work()
         except OutOfDeviceMemory:
-            if not models.concurrent:
+            if not self._models().concurrent:
                 raise
         # not in the handler: there the error still holds what the failed work allocated
-        with self._segmenting.alone():
-            return cut()
+        with self._device.alone():
+            return work()
 
     def _embedded(self, items: Generator[_Segmented, None, None]) -> Generator[Ready, None, None]:
         with contextlib.closing(items):
@@ -261,8 +270,7 @@ class Run:
             return
         vectors: Vector | OutOfDeviceMemory
         try:
-            with self._clock.timed("embed"):
-                vectors = self._models().embedder.vectors(crops)
+            vectors = self._on_device(lambda: self._vectors(crops))
         except OutOfDeviceMemory as error:
             vectors = error
         start = 0
@@ -276,6 +284,10 @@ class Run:
                 stop = start + len(item.crops)
                 yield Embedded(item.candidate, item.picture, item.regions, vectors[start:stop])
                 start = stop
+
+    def _vectors(self, crops: list[Crop]) -> Vector:
+        with self._clock.timed("embed"):
+            return self._models().embedder.vectors(crops)
 
     def _is_done(self, candidate: Candidate, image_id: str) -> bool:
         """Say whether a picture is indexed and needs not be cut anew.

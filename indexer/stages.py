@@ -93,13 +93,13 @@ class SharedLock:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._sharing = 0
-        self._wanted_alone = False
+        self._reserved = False
 
     @contextlib.contextmanager
     def shared(self) -> Iterator[None]:
         """Hold it together with others, once nobody has it or wants it alone."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._wanted_alone)
+            self._changed.wait_for(lambda: not self._reserved)
             self._sharing += 1
         try:
             yield
@@ -112,14 +112,15 @@ class SharedLock:
     def alone(self) -> Iterator[None]:
         """Hold it alone, once those who have it are done."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._wanted_alone)
-            self._wanted_alone = True
-            self._changed.wait_for(lambda: self._sharing == 0)
+            self._changed.wait_for(lambda: not self._reserved)
+            self._reserved = True
         try:
+            with self._changed:
+                self._changed.wait_for(lambda: self._sharing == 0)
             yield
         finally:
             with self._changed:
-                self._wanted_alone = False
+                self._reserved = False
                 self._changed.notify_all()
 
 

@@ -31,7 +31,7 @@ def compiled(function: Callable[..., Any], *, reordering_sums: bool = False) -> 
         return numba.njit(function, nogil=True, fastmath=fastmath)
 
 
-def compiled_reordering_sums(function: Callable[..., Any]) -> Any:  # noqa: ANN401
+def _compiled_reordering_sums(function: Callable[..., Any]) -> Any:  # noqa: ANN401
     """Compile a function whose sums may be added up in any order."""
     return compiled(function, reordering_sums=True)
 
@@ -103,7 +103,7 @@ def _widen(
         out[x] = (np.float32(1.0) - weight[x]) * row[left] + weight[x] * row[right]
 
 
-@compiled_reordering_sums
+@_compiled_reordering_sums
 def _count_line(
     upper: NDArray[np.float32],
     lower: NDArray[np.float32],

@@ -24,7 +24,7 @@ from torch import Tensor
 #: one step, whatever the stability, the points in three rounds, 98 %, 50 %.)
 _SURE, _MARGIN = 0.8, 0.75
 _STEADY, _STEADY_MARGIN = 0.93, 0.25
-#: Distances of the points that are left before a round, in steps of the grid.
+#: Distances of the points along each axis after the first round, and after two more, in steps.
 _STRIDES = (4, 2)
 
 
@@ -62,7 +62,7 @@ def rounds(side: int) -> Iterator[tuple[NDArray[np.int64], int]]:
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """Masks that were found, K of them, where a grid lies.
+    """K masks that were found.
 
     Attributes:
         masks: bool, (K, h, w), each of the grid's whole extent.

@@ -27,11 +27,13 @@ def clean(changes: NDArray[np.int64], size: tuple[int, int], least: int) -> tupl
     Args:
         changes: where the mask begins and ends, as `masks.from_changes` takes it.
         size: (height, width) of the mask.
-        least: pixels.
+        least: pixels; nothing is smaller than 1, or 0.
 
     Returns:
         The changes then, and whether there was anything to do.
     """
+    if least <= 1:
+        return changes, False
     height, width = size
     total = height * width
     runs = np.append(changes, total) if len(changes) % 2 else changes

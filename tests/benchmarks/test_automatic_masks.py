@@ -109,3 +109,12 @@ def test_the_demo_models_masks_are_upstreams() -> None:
         assert figures[f"{name}_float32_missing"] == figures[f"{name}_float32_added"] == 0
         assert figures[f"{name}_float32_least_iou"] >= 0.99
         assert figures[f"{name}_float32_matched_share"] == 1
+
+
+def test_what_less_precision_costs_is_compared_with_what_it_costs_upstream() -> None:
+    figures = mask_equality.on_scenes("cpu", ["bfloat16"], 3, [0])
+    for who in ("bfloat16", "upstream_bfloat16"):
+        name = f"demo_multimask_all_{who}"
+        assert figures[f"{name}_upstream_masks"] > 2
+        assert figures[f"{name}_matched_share"] >= 0.5
+        assert figures[f"{name}_identical_share"] < 1

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -97,56 +99,68 @@ def test_an_error_in_a_thread_is_raised_in_its_place() -> None:
         next(results)
 
 
-def started(work: Callable[[], None]) -> threading.Thread:
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    return thread
+def done_by(*works: Callable[[], None]) -> None:
+    """Do each of these in a thread of its own, all of them within seconds."""
+    threads = [threading.Thread(target=work, daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_a_lock_is_shared() -> None:
-    lock, meeting = SharedLock(), threading.Barrier(2, timeout=10)
+    lock, meeting = SharedLock(), threading.Barrier(2, timeout=5)
+    met: list[int] = []
 
     def share() -> None:
         with lock.shared():
-            meeting.wait()
+            met.append(meeting.wait())
 
-    other = started(share)
-    with lock.shared():
-        meeting.wait()
-    other.join(10)
-    assert not other.is_alive()
+    done_by(share, share)
+    assert len(met) == 2
 
 
-def test_who_wants_a_lock_alone_waits_for_the_others_and_they_for_it() -> None:
-    lock, done = SharedLock(), list[str]()
+def test_who_holds_a_lock_alone_is_alone() -> None:
+    lock, notes = SharedLock(), list[str]()
+    reserved = threading.Event()
 
     def alone() -> None:
+        reserved.set()
         with lock.alone():
-            time.sleep(0.05)
-            done.append("alone")
+            notes.append("alone")
+            time.sleep(0.02)
+            notes.append("done")
 
     def shared() -> None:
+        assert reserved.wait(5)
         with lock.shared():
-            done.append("shared later")
+            notes.append("shared")
 
-    with lock.shared():
-        threads = [started(alone)]
-        while not lock._wanted_alone:
-            time.sleep(0.001)
-        threads += [started(shared), started(alone)]
-        time.sleep(0.05)
-        done.append("shared")
-    for thread in threads:
-        thread.join(10)
-    assert done[:2] == ["shared", "alone"]
-    assert sorted(done) == ["alone", "alone", "shared", "shared later"]
+    def first() -> None:
+        with lock.shared():
+            assert reserved.wait(5)
+            time.sleep(0.05)  # the others are waiting
+            notes.append("first")
+
+    done_by(first, alone, alone, alone, shared, shared)
+    assert notes[0] == "first"
+    assert sorted(notes) == ["alone"] * 3 + ["done"] * 3 + ["first"] + ["shared"] * 2
+    for this, following in itertools.pairwise(notes):
+        assert (this == "alone") == (following == "done")
 
 
 def test_a_lock_is_free_after_an_error() -> None:
-    lock = SharedLock()
-    for hold in (lock.shared, lock.alone, lock.shared, lock.alone):
-        with pytest.raises(ZeroDivisionError), hold():
-            raise ZeroDivisionError
+    lock, failed = SharedLock(), list[int]()
+
+    def fail() -> None:
+        for hold in (lock.shared, lock.alone, lock.shared, lock.alone):
+            with contextlib.suppress(ZeroDivisionError), hold():
+                raise ZeroDivisionError
+            failed.append(1)
+
+    done_by(fail)
+    assert len(failed) == 4
 
 
 def test_a_clock_adds_up() -> None:
