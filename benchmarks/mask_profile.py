@@ -10,7 +10,7 @@ import functools
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +100,23 @@ def _gflop(model: Sam2Model, task: Task) -> tuple[float, float]:
     image, decoder = model._image_side(model.embed(task.pixels)), model._decoder
     points = torch.full((_POINTS, 1, 2), decoder.image_size / 2)
     prompts = decoder.prompts(points, torch.ones(_POINTS, 1, dtype=torch.int32))
-    with FlopCounterMode(display=False) as decoding:
+    with _counter() as decoding:
         decoded = decoder.decode(image, prompts)
-    with FlopCounterMode(display=False) as finishing:
+    with _counter() as finishing:
         logits = decoder.logits(decoded, [0], [1, 2, 3])
     size = (task.pixels.shape[0], task.pixels.shape[1])
     postprocess.measure(logits[0], size, 0.0, 1.0)  # compiles it, or loads it from the disk
     return decoding.get_total_flops() / _POINTS / 1e9, finishing.get_total_flops() / 1e9
+
+
+def _counter() -> FlopCounterMode:
+    """Return torch's counter, which by itself leaves out what is added in place."""
+
+    def of_baddbmm(_: Any, left: Sequence[int], right: Sequence[int], **_named: Any) -> int:  # noqa: ANN401
+        count, rows, inner = left
+        return 2 * count * rows * inner * right[-1]
+
+    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.baddbmm_: of_baddbmm})
 
 
 def _gflops() -> float:
