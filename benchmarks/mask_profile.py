@@ -74,7 +74,7 @@ def _profile(task: Task) -> dict[str, float]:
     stages.watch("logits", FoldedDecoder, "logits")
     stages.watch("measure", postprocess, "measure")
     stages.watch("nms", sam2_generator, "_best")
-    stages.watch("masks", sam2_generator, "_made")
+    stages.watch("masks", sam2_generator, "_read_off")
     whole, _ = mask_runs.timed(model, task.pixels, task.settings)
     points = task.settings.points_per_side**2
     gflop = decode_gflop * points + logits_gflop * stages.calls["logits"]

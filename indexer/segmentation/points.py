@@ -21,7 +21,8 @@ from torch import Tensor
 #: they must lie inside of it: the steadier its edge, the fewer. (Demo model, 32 points a side,
 #: scenes with large objects from seed 7300 on, share of exact's masks found and of its points
 #: decoded: these 98 % and 38 %; a half from 0.85 on 98 %, 42 %; a quarter from 0.85 on 97 %, 35 %;
-#: one step, whatever the stability, the points in three rounds, 98 %, 50 %.)
+#: one step, whatever the stability, the points in three rounds, 98 %, 50 %. Scores are those of a
+#: `stability_score_offset` of 1.)
 _SURE, _MARGIN = 0.8, 0.75
 _STEADY, _STEADY_MARGIN = 0.93, 0.25
 #: Distances of the points along each axis after the first round, and after two more, in steps.

@@ -83,7 +83,9 @@ class Generator:
         if len(boxes) > 1:
             found = _best_of_crops(found, settings.crop_nms_thresh)
         made = [
-            one for crop, some in found for one in _made(self._prompts, some, crop, size, settings)
+            one
+            for crop, some in found
+            for one in _read_off(self._prompts, some, crop, size, settings)
         ]
         if settings.min_mask_region_area:
             made = _best_cleaned(made, settings)
@@ -154,7 +156,7 @@ def of_boxes(
     return [
         one.mask
         for found in prompts.find(view, corners, _CORNERS, _all)
-        for one in _made(prompts, found, view.crop, view.whole, settings)
+        for one in _read_off(prompts, found, view.crop, view.whole, settings)
     ]
 
 
@@ -162,7 +164,7 @@ def _all(found: Found) -> Tensor:
     return torch.ones(len(found.ious), dtype=torch.bool)
 
 
-def _made(
+def _read_off(
     prompts: Prompts,
     found: Found,
     crop: Crop,
