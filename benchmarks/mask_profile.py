@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from indexer.segmentation.sam2_model import Sam2Model
 #: Side of the square matrices whose product says how fast the core is.
 _SIDE = 2048
 _PRODUCTS = 5
-#: Points that are decoded to count what one takes, as many as a core decodes at once.
+#: Points that are decoded to count what one takes, as many as a core decodes at once; and along
+#: each side of the grid to warm up.
 _POINTS = 8
 
 
@@ -64,6 +66,8 @@ def figures(options: Options) -> dict[str, float]:
 def _profile(task: Task) -> dict[str, float]:
     torch.set_num_threads(1)
     model = mask_runs.load(task, "float32")
+    # what is compiled is compiled now, or loaded from the disk
+    mask_runs.timed(model, task.pixels, replace(task.settings, points_per_side=_POINTS))
     decode_gflop, logits_gflop = _gflop(model, task)
     rate = _gflops()
     stages = _Stages()
@@ -93,19 +97,14 @@ def _profile(task: Task) -> dict[str, float]:
 
 @torch.no_grad()
 def _gflop(model: Sam2Model, task: Task) -> tuple[float, float]:
-    """Return what decoding a point takes in products of matrices, and making its three masks.
-
-    As a side effect, the model is warm.
-    """
+    """Return what decoding a point takes in products of matrices, and making its three masks."""
     image, decoder = model._image_side(model.embed(task.pixels)), model._decoder
     points = torch.full((_POINTS, 1, 2), decoder.image_size / 2)
     prompts = decoder.prompts(points, torch.ones(_POINTS, 1, dtype=torch.int32))
     with _counter() as decoding:
         decoded = decoder.decode(image, prompts)
     with _counter() as finishing:
-        logits = decoder.logits(decoded, [0], [1, 2, 3])
-    size = (task.pixels.shape[0], task.pixels.shape[1])
-    postprocess.measure(logits[0], size, 0.0, 1.0)  # compiles it, or loads it from the disk
+        decoder.logits(decoded, [0], [1, 2, 3])
     return decoding.get_total_flops() / _POINTS / 1e9, finishing.get_total_flops() / 1e9
 
 
