@@ -141,26 +141,19 @@ class Prompts:
             Stopped: it was asked to.
             OutOfDeviceMemory: a single prompt does not fit.
         """
-        for batch in self._batches.run(
-            len(corners), lambda part: self._of_batch(view, corners[part], labels, keep)
-        ):
-            yield from batch
 
-    def _of_batch(
-        self,
-        view: View,
-        corners: Tensor,
-        labels: Sequence[int],
-        keep: Callable[[Found], Tensor],
-    ) -> list[Found]:
         def kept(part: Tensor) -> Found:
             self.go_on()
             found = self._good(view, part, labels)
             return found.take(keep(found))
 
-        if view.image.keys.device.type != "cpu":
-            return [kept(corners)]
-        return workers.spread(kept, _shared_out(corners))
+        def batch(which: slice) -> list[Found]:
+            if view.image.keys.device.type != "cpu":
+                return [kept(corners[which])]
+            return workers.spread(kept, _shared_out(corners[which]))
+
+        for found in self._batches.run(len(corners), batch):
+            yield from found
 
     def _good(self, view: View, corners: Tensor, labels: Sequence[int]) -> Found:
         settings, device = self._settings, view.image.keys.device

@@ -123,23 +123,29 @@ def test_a_lock_is_shared() -> None:
 
 def test_who_holds_a_lock_alone_is_alone() -> None:
     lock, notes = SharedLock(), list[str]()
-    reserved = threading.Event()
+    held = threading.Event()
+
+    def is_wanted_alone() -> bool:
+        return lock._reserved or "alone" in notes
 
     def alone() -> None:
-        reserved.set()
+        assert held.wait(5)
         with lock.alone():
             notes.append("alone")
             time.sleep(0.02)
             notes.append("done")
 
     def shared() -> None:
-        assert reserved.wait(5)
+        while not is_wanted_alone():
+            time.sleep(0.001)
         with lock.shared():
             notes.append("shared")
 
     def first() -> None:
         with lock.shared():
-            assert reserved.wait(5)
+            held.set()
+            while not is_wanted_alone():
+                time.sleep(0.001)
             time.sleep(0.05)  # the others are waiting
             notes.append("first")
 
