@@ -7,7 +7,7 @@ image record is absent are invisible to every method here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from indexer.store.base import (
     HasId,
     Kind,
     Match,
+    Payload,
     Point,
     Prefix,
     ScoredPoint,
@@ -220,10 +221,11 @@ class Index:
         points = self._store.get("images", ids, vectors=vectors)
         return [image_from(p.id, p.payload, p.vector) for p in points]
 
-    def all_images(self) -> Iterator[Image]:
-        """Iterate over all indexed images, by rising id, without vectors."""
-        for point in self._all("images"):
-            yield image_from(point.id, point.payload)
+    def all_images(self, where: Filter = EVERYTHING, *, vectors: bool = False) -> Iterator[Image]:
+        """Iterate over the indexed images that a filter lets through, by rising id."""
+        for page in self._pages("images", where, vectors=vectors):
+            for point in page:
+                yield image_from(point.id, point.payload, point.vector)
 
     def segments(self, ids: Sequence[str], *, vectors: bool = False) -> list[Segment]:
         """Return the segments with these ids, in the order asked; absent ones are left out."""
@@ -240,40 +242,78 @@ class Index:
         found = [segment_from(p.id, p.payload) for p in self._all("segments", of_image)]
         return sorted(found, key=lambda s: (-s.region.area_px, s.region.box, s.region.rle.counts))
 
+    def all_segments(
+        self, where: Filter = EVERYTHING, *, vectors: bool = False
+    ) -> Iterator[tuple[Segment, Image]]:
+        """Iterate over the segments that a filter lets through and their images, by rising id.
+
+        Ids are digests, so that the first ones are a sample of all without any bias.
+        """
+        for page in self._pages("segments", where, vectors=vectors):
+            present = self._images_of(page)
+            for p in page:
+                image = present.get(p.payload["image_id"])
+                if image is not None:
+                    yield segment_from(p.id, p.payload, p.vector), image
+
+    def facet(self, kind: Kind, key: str, where: Filter = EVERYTHING) -> dict[str, int]:
+        """Count the values of an indexed field, most first, without what is half written."""
+        if kind == "segments":
+            where = replace(where, must_not=(*where.must_not, *self._unfinished()))
+        return self._store.facet(kind, key, where=where, limit=_MANY)
+
+    def count(self, kind: Kind, where: Filter = EVERYTHING) -> int:
+        """Count the records that a filter lets through, without what is half written."""
+        if kind == "segments":
+            where = replace(where, must_not=(*where.must_not, *self._unfinished()))
+        return self._store.count(kind, where)
+
+    def label(self, labels: Mapping[str, tuple[str, float] | None], source: str) -> None:
+        """Set, or with None take away, the labels of segments.
+
+        Args:
+            labels: segment id → label and how sure it is, 0 to 1.
+            source: who gave them, see `Region.label_source`.
+        """
+        self._store.update_payloads(
+            "segments", {each: _label_fields(label, source) for each, label in labels.items()}
+        )
+
     def search(
-        self, vector: Vector, where: Filter = EVERYTHING, limit: int = 20, offset: int = 0
-    ) -> list[Found]:
-        """Rank the segments by cosine with a vector."""
-
-        def ask(count: int) -> list[ScoredPoint]:
-            return self._store.search("segments", vector, where=where, limit=count)
-
-        return self._visible(ask, limit, offset)
-
-    def recommend(
         self,
-        positives: Sequence[str],
-        negatives: Sequence[str] = (),
+        vector: Vector,
         where: Filter = EVERYTHING,
         limit: int = 20,
-        offset: int = 0,
+        *,
+        vectors: bool = False,
     ) -> list[Found]:
-        """Rank the segments by likeness to segments, and unlikeness to others.
-
-        See `Store.recommend` for the score. The examples themselves are left out.
-        """
-
-        def ask(count: int) -> list[ScoredPoint]:
-            return self._store.recommend("segments", positives, negatives, where=where, limit=count)
-
-        return self._visible(ask, limit, offset)
+        """Rank the segments by cosine with a vector."""
+        count = limit + _SPARE
+        while True:
+            points = self._store.search(
+                "segments", vector, where=where, limit=count, vectors=vectors
+            )
+            images = self._images_of(points)
+            found = [
+                Found(segment_from(point.id, point.payload, point.vector), image, point.score)
+                for point in points
+                if (image := images.get(point.payload["image_id"])) is not None
+            ]
+            if len(found) >= limit or len(points) < count:
+                return found[:limit]
+            count *= 2
 
     def search_images(
-        self, vector: Vector, where: Filter = EVERYTHING, limit: int = 20, offset: int = 0
+        self,
+        vector: Vector,
+        where: Filter = EVERYTHING,
+        limit: int = 20,
+        *,
+        vectors: bool = False,
     ) -> list[FoundImage]:
         """Rank the images by cosine of their whole-image vectors with a vector."""
-        points = self._store.search("images", vector, where=where, limit=limit, offset=offset)
-        return [FoundImage(image_from(p.id, p.payload), p.score) for p in points]
+        points = self._store.search("images", vector, where=where, limit=limit, vectors=vectors)
+        return [FoundImage(image_from(p.id, p.payload, p.vector), p.score) for p in points]
 
     def status(self) -> Status:
         """Count what is there, without what is half written."""
@@ -301,33 +341,45 @@ class Index:
         of_image = Filter((Match("image_id", (image_id,)),))
         return [file_from(point.payload) for point in self._all("files", of_image)]
 
-    def _visible(
-        self, ask: Callable[[int], list[ScoredPoint]], limit: int, offset: int
-    ) -> list[Found]:
-        """Ask for more until there are enough answers whose image record is there."""
-        wanted = limit + offset
-        count = wanted + _SPARE
-        while True:
-            points = ask(count)
-            image_ids = list(dict.fromkeys(point.payload["image_id"] for point in points))
-            images = {image.id: image for image in self.images(image_ids)}
-            found = [
-                Found(segment_from(point.id, point.payload), image, point.score)
-                for point in points
-                if (image := images.get(point.payload["image_id"])) is not None
-            ]
-            if len(found) >= wanted or len(points) < count:
-                return found[offset:wanted]
-            count *= 2
+    def _images_of(self, points: Sequence[Point] | Sequence[ScoredPoint]) -> dict[str, Image]:
+        """Return the images that segments lie in, those that are there, by id."""
+        ids = list(dict.fromkeys(point.payload["image_id"] for point in points))
+        return {image.id: image for image in self.images(ids)}
+
+    def _unfinished(self) -> tuple[Condition, ...]:
+        """Return conditions that hold for segments of images that are half written.
+
+        Looking for them means counting by image; hardly ever are there any, which costs two
+        counts to find out.
+        """
+        counted = self._store.count("segments")
+        if counted == self.status().segments:
+            return ()
+        per_image = self._store.facet("segments", "image_id", limit=_MANY)
+        there = {image.id for image in self.images(list(per_image))}
+        absent = tuple(id_ for id_ in per_image if id_ not in there)
+        return (Match("image_id", absent),) if absent else ()
 
     def _all(self, kind: Kind, where: Filter = EVERYTHING) -> Iterator[Point]:
+        for page in self._pages(kind, where):
+            yield from page
+
+    def _pages(
+        self, kind: Kind, where: Filter = EVERYTHING, *, vectors: bool = False
+    ) -> Iterator[list[Point]]:
         after: str | None = None
         while True:
-            page = self._store.scroll(kind, where=where, after=after)
-            yield from page.points
+            page = self._store.scroll(kind, where=where, after=after, vectors=vectors)
+            yield page.points
             if page.next is None:
                 return
             after = page.next
+
+
+def _label_fields(label: tuple[str, float] | None, source: str) -> Payload:
+    if label is None:
+        return {"label": None, "label_score": None, "label_source": None}
+    return {"label": label[0], "label_score": label[1], "label_source": source}
 
 
 def _root_path(point: Point) -> Path:

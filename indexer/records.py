@@ -84,8 +84,10 @@ class Region:
         parent: position, in the same list of regions, of the smallest region that contains
             this one; None at the top.
         depth: number of regions around this one: 0 at the top.
-        label: what a detector calls it; None without a detector, or if it gives no name.
-        label_score: how sure the detector is, 0 to 1, or None.
+        label: what it is called; None if nobody gave it a name.
+        label_score: how sure the label is, 0 to 1, or None.
+        label_source: who gave the label: "detector", or "vocabulary" (the words of a user,
+            compared with the segment's vector); None without a label.
     """
 
     rle: Rle
@@ -98,6 +100,7 @@ class Region:
     depth: int = 0
     label: str | None = None
     label_score: float | None = None
+    label_source: str | None = None
 
     def __post_init__(self) -> None:
         height, width = self.rle.size
@@ -126,8 +129,10 @@ class Segment:
         region: mask, box and scores; `region.parent` is not stored, `parent_id` is.
         parent_id: id of the smallest segment that contains this one, or None.
         paths: where the image lies, see `Image.paths`.
-        taken_at: see `Image.taken_at`.
-        gps: see `Image.gps`.
+        taken_at: see `Picture.taken_at`.
+        gps: see `Picture.gps`.
+        format: see `Picture.format`.
+        camera: see `Picture.camera`.
         vector: float32, shape (dim,), L2-normalised; None where it was not asked for.
     """
 
@@ -138,6 +143,8 @@ class Segment:
     paths: tuple[str, ...] = ()
     taken_at: datetime | None = None
     gps: tuple[float, float] | None = None
+    format: str | None = None
+    camera: str | None = None
     vector: Vector | None = None
 
     def __post_init__(self) -> None:

@@ -203,6 +203,8 @@ def image_records(
             paths=places,
             taken_at=picture.taken_at,
             gps=picture.gps,
+            format=picture.format,
+            camera=picture.camera,
             vector=np.ascontiguousarray(vector),
         )
         for id_, region, vector in zip(ids, regions, vectors[:-1], strict=True)

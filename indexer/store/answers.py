@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 from uuid import UUID
 
@@ -14,7 +15,6 @@ from indexer.store.base import (
     KINDS,
     VECTOR_KINDS,
     Filter,
-    HasId,
     Kind,
     Page,
     Point,
@@ -110,40 +110,12 @@ def best(fetch: Callable[[int], list[ScoredPoint]], limit: int, offset: int) -> 
     wanted = offset + limit
     asked = wanted + 1
     while limit:
-        hits = [ScoredPoint(h.id, round(h.score, _DECIMALS), h.payload) for h in fetch(asked)]
+        hits = [replace(hit, score=round(hit.score, _DECIMALS)) for hit in fetch(asked)]
         hits.sort(key=lambda hit: (-hit.score, hit.id))
         if len(hits) < asked or hits[wanted - 1].score > hits[-1].score:
             return hits[offset:wanted]
         asked *= 2
     return []
-
-
-def recommendation(
-    store: Reader, kind: Kind, positives: Sequence[str], negatives: Sequence[str], where: Filter
-) -> tuple[Vector, Filter]:
-    """Return the query vector for `Store.recommend`, and `where` without the examples.
-
-    Raises:
-        StoreError: an example is absent or has no vector, or the examples cancel each other out.
-    """
-    if not positives:
-        raise StoreError("a recommendation needs at least one positive example")
-    wanted = tuple(dict.fromkeys([*positives, *negatives]))
-    vectors = {
-        point.id: point.vector
-        for point in store.get(kind, wanted, vectors=True)
-        if point.vector is not None
-    }
-    absent = [example for example in wanted if example not in vectors]
-    if absent:
-        raise StoreError(f"no {kind} with a vector under {', '.join(absent)}")
-    query = np.mean([vectors[example] for example in positives], axis=0)
-    if negatives:
-        query = 2 * query - np.mean([vectors[example] for example in negatives], axis=0)
-    if not np.linalg.norm(query) > _NORM_TOLERANCE:
-        raise StoreError("the examples cancel each other out", "leave one of them away")
-    others = Filter(where.must, (*where.must_not, HasId(wanted)))
-    return query.astype(np.float32), others
 
 
 def verify(store: Reader) -> None:

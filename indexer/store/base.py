@@ -41,11 +41,19 @@ class Point:
 
 @dataclass(frozen=True)
 class ScoredPoint:
-    """One answer to a search: `score` is the cosine with the query, in [-1, 1]."""
+    """One answer to a search.
+
+    Attributes:
+        id: a UUID in its 36-character form.
+        score: cosine with the query, in [-1, 1].
+        payload: JSON values only.
+        vector: see `Point`; None where vectors were not asked for.
+    """
 
     id: str
     score: float
     payload: Payload
+    vector: Vector | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,16 @@ class Range:
 
 
 @dataclass(frozen=True)
+class Near:
+    """The geo field lies within `radius_m` metres of a latitude and longitude, degrees."""
+
+    field: str
+    latitude: float
+    longitude: float
+    radius_m: float
+
+
+@dataclass(frozen=True)
 class HasId:
     """The point's id is one of `ids`."""
 
@@ -98,7 +116,7 @@ class AnyOf:
     conditions: tuple[Condition, ...]
 
 
-Condition = Match | Prefix | Range | HasId | AnyOf
+Condition = Match | Prefix | Range | Near | HasId | AnyOf
 
 
 @dataclass(frozen=True)
@@ -152,6 +170,12 @@ class Store(Protocol):
     def set_payload(self, kind: Kind, payload: Payload, where: Filter) -> None:
         """Overwrite the given payload fields of every point that the filter lets through."""
 
+    def update_payloads(self, kind: Kind, payloads: Mapping[str, Payload]) -> None:
+        """Overwrite the given payload fields of each of these points, id → fields; None removes.
+
+        Points that are absent are left so. Killed half way, some are changed and some not.
+        """
+
     def get(self, kind: Kind, ids: Sequence[str], *, vectors: bool = False) -> list[Point]:
         """Return the points with these ids, in the order asked; absent ones are left out."""
 
@@ -163,24 +187,9 @@ class Store(Protocol):
         where: Filter = EVERYTHING,
         limit: int = 20,
         offset: int = 0,
+        vectors: bool = False,
     ) -> list[ScoredPoint]:
         """Rank the points by cosine with `vector` (float32, shape (dim,))."""
-
-    def recommend(
-        self,
-        kind: Kind,
-        positives: Sequence[str],
-        negatives: Sequence[str] = (),
-        *,
-        where: Filter = EVERYTHING,
-        limit: int = 20,
-        offset: int = 0,
-    ) -> list[ScoredPoint]:
-        """Rank by cosine with mean(positives), or 2·mean(positives) − mean(negatives).
-
-        That is Qdrant's `average_vector` strategy. The examples, ids of points of this kind, are
-        not among the answers. `StoreError` if one of them is absent.
-        """
 
     def scroll(
         self,

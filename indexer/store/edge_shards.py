@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self, cast
@@ -22,6 +22,7 @@ from indexer.store.base import (
     HasId,
     Kind,
     Match,
+    Near,
     Page,
     Payload,
     Point,
@@ -106,6 +107,14 @@ class EdgeShards:
         with self._shard(kind) as shard:
             shard.update(qe.UpdateOperation.set_payload_by_filter(_filter(where), payload))
 
+    def update_payloads(self, kind: Kind, payloads: Mapping[str, Payload]) -> None:
+        """See `Store.update_payloads`."""
+        answers.check_ids(list(payloads))
+        with self._shard(kind) as shard:
+            for each, payload in payloads.items():
+                only = _filter(Filter((HasId((each,)),)))  # by its id, an absent one is an error
+                shard.update(qe.UpdateOperation.set_payload_by_filter(only, payload))
+
     def get(self, kind: Kind, ids: Sequence[str], *, vectors: bool = False) -> list[Point]:
         """See `Store.get`."""
         answers.check_ids(ids)
@@ -121,6 +130,7 @@ class EdgeShards:
         where: Filter = EVERYTHING,
         limit: int = 20,
         offset: int = 0,
+        vectors: bool = False,
     ) -> list[ScoredPoint]:
         """See `Store.search`."""
         answers.check_query(kind, vector, self._dim)
@@ -131,25 +141,15 @@ class EdgeShards:
                 query=qe.Query.Nearest(vector.tolist()),
                 filter=_filter(where),
                 with_payload=True,
+                with_vector=vectors,
             )
-            return [ScoredPoint(str(h.id), h.score, h.payload or {}) for h in shard.query(request)]
+            return [
+                ScoredPoint(str(h.id), h.score, h.payload or {}, _vector(h.vector))
+                for h in shard.query(request)
+            ]
 
         with self._shard(kind) as shard:
             return answers.best(fetch, limit, offset)
-
-    def recommend(
-        self,
-        kind: Kind,
-        positives: Sequence[str],
-        negatives: Sequence[str] = (),
-        *,
-        where: Filter = EVERYTHING,
-        limit: int = 20,
-        offset: int = 0,
-    ) -> list[ScoredPoint]:
-        """See `Store.recommend`."""
-        query, others = answers.recommendation(self, kind, positives, negatives, where)
-        return self.search(kind, query, where=others, limit=limit, offset=offset)
 
     def scroll(
         self,
@@ -237,9 +237,12 @@ def _create_shard(path: Path, kind: Kind, dim: int) -> qe.EdgeShard:
 
 
 def _point(record: qe.Record) -> Point:
+    return Point(str(record.id), record.payload or {}, _vector(record.vector))
+
+
+def _vector(stored: object) -> Vector | None:
     # A point without a vector comes back with an empty mapping of vectors.
-    vector = np.asarray(record.vector, np.float32) if isinstance(record.vector, list) else None
-    return Point(str(record.id), record.payload or {}, vector)
+    return np.asarray(stored, np.float32) if isinstance(stored, list) else None
 
 
 def _filter(where: Filter) -> qe.Filter:
@@ -257,6 +260,9 @@ def _condition(condition: Condition) -> qe.ConditionType:
             return qe.FieldCondition(field, match=qe.MatchPrefix(value))
         case Range(field, gte, lte):
             return qe.FieldCondition(field, range=_range(gte, lte))
+        case Near(field, latitude, longitude, radius_m):
+            place = qe.GeoRadius(qe.GeoPoint(longitude, latitude), radius_m)
+            return qe.FieldCondition(field, geo_radius=place)
         case HasId(ids):
             return qe.HasIdCondition(set(ids))
         case AnyOf(conditions):

@@ -63,13 +63,18 @@ def segment_point(segment: Segment) -> Point:
         "area_fraction": region.area_fraction,
         "predicted_iou": region.predicted_iou,
         "stability_score": region.stability_score,
+        "height": region.rle.size[0],
+        "width": region.rle.size[1],
         "rle": {"size": list(region.rle.size), "counts": region.rle.counts},
         "point": None if region.point is None else list(region.point),
         "parent_id": segment.parent_id,
         "depth": region.depth,
         "label": region.label,
         "label_score": region.label_score,
+        "label_source": region.label_source,
         "paths": list(segment.paths),
+        "format": segment.format,
+        "camera": segment.camera,
         "taken_at": time_text(segment.taken_at),
         "gps": _gps_payload(segment.gps),
     }
@@ -87,8 +92,9 @@ def segment_from(point_id: str, payload: Payload, vector: Vector | None = None) 
         stability_score=payload["stability_score"],
         point=None if point is None else (point[0], point[1]),
         depth=payload["depth"],
-        label=payload.get("label"),  # absent before there were labels
+        label=payload.get("label"),  # absent once a label was taken away
         label_score=payload.get("label_score"),
+        label_source=payload.get("label_source"),
     )
     return Segment(
         id=point_id,
@@ -98,6 +104,8 @@ def segment_from(point_id: str, payload: Payload, vector: Vector | None = None) 
         paths=tuple(payload["paths"]),
         taken_at=_time(payload["taken_at"]),
         gps=_gps(payload["gps"]),
+        format=payload["format"],
+        camera=payload["camera"],
         vector=vector,
     )
 

@@ -13,7 +13,7 @@ from indexer.store.base import Kind
 IndexType = Literal["keyword", "uuid", "integer", "float", "bool", "datetime", "geo"]
 
 #: Version of the stored layout; raised when an older index can no longer be read as it is.
-FORMAT = 2
+FORMAT = 3
 
 INDEXES: dict[Kind, dict[str, IndexType]] = {
     "images": {
@@ -22,19 +22,26 @@ INDEXES: dict[Kind, dict[str, IndexType]] = {
         "camera": "keyword",
         "taken_at": "datetime",
         "gps": "geo",
+        "width": "integer",
+        "height": "integer",
         "n_segments": "integer",
     },
     "segments": {
         "image_id": "keyword",
         "paths": "keyword",
+        "format": "keyword",
+        "camera": "keyword",
         "taken_at": "datetime",
         "gps": "geo",
+        "width": "integer",
+        "height": "integer",
         "area_fraction": "float",
         "predicted_iou": "float",
         "stability_score": "float",
         "depth": "integer",
         "label": "keyword",
         "label_score": "float",
+        "label_source": "keyword",
     },
     "files": {
         "root": "keyword",

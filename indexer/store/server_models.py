@@ -7,7 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 from qdrant_client import models
 
-from indexer.store.base import AnyOf, Condition, Filter, HasId, Match, Point, Prefix, Range
+from indexer.store.base import (
+    AnyOf,
+    Condition,
+    Filter,
+    HasId,
+    Match,
+    Near,
+    Point,
+    Prefix,
+    Range,
+    ScoredPoint,
+    Vector,
+)
 from indexer.store.schema import IndexType
 
 _NOTHING = models.HasIdCondition(has_id=[])
@@ -26,8 +38,12 @@ INDEX_PARAMS: dict[IndexType, models.PayloadSchemaType | models.KeywordIndexPara
 
 def point_from(record: models.Record) -> Point:
     """Return a record of the server as ours."""
-    vector = np.asarray(record.vector, np.float32) if isinstance(record.vector, list) else None
-    return Point(str(record.id), record.payload or {}, vector)
+    return Point(str(record.id), record.payload or {}, _vector(record.vector))
+
+
+def scored_from(found: models.ScoredPoint) -> ScoredPoint:
+    """Return an answer of the server as ours."""
+    return ScoredPoint(str(found.id), found.score, found.payload or {}, _vector(found.vector))
 
 
 def filter_from(where: Filter) -> models.Filter:
@@ -38,6 +54,10 @@ def filter_from(where: Filter) -> models.Filter:
     )
 
 
+def _vector(stored: object) -> Vector | None:
+    return np.asarray(stored, np.float32) if isinstance(stored, list) else None
+
+
 def _condition(condition: Condition) -> models.Condition:
     match condition:
         case Match(field, values):
@@ -46,6 +66,10 @@ def _condition(condition: Condition) -> models.Condition:
             return models.FieldCondition(key=field, match=models.MatchPrefix(prefix=value))
         case Range(field, gte, lte):
             return models.FieldCondition(key=field, range=_range(gte, lte))
+        case Near(field, latitude, longitude, radius_m):
+            center = models.GeoPoint(lat=latitude, lon=longitude)
+            place = models.GeoRadius(center=center, radius=radius_m)
+            return models.FieldCondition(key=field, geo_radius=place)
         case HasId(ids):
             return models.HasIdCondition(has_id=list(ids))
         case AnyOf(conditions):

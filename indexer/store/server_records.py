@@ -66,6 +66,25 @@ class ServerRecords:
             )
         )
 
+    def update_payloads(self, kind: Kind, payloads: Mapping[str, Payload]) -> None:
+        """See `Store.update_payloads`."""
+        answers.check_ids(list(payloads))
+        if not payloads:
+            return
+        # by their ids, an absent one is an error
+        only = {each: models.Filter(must=[models.HasIdCondition(has_id=[each])]) for each in payloads}
+        changes = [
+            models.SetPayloadOperation(
+                set_payload=models.SetPayload(payload=fields, filter=only[each])
+            )
+            for each, fields in payloads.items()
+        ]
+        self._link.ask(
+            lambda: self._link.client.batch_update_points(
+                self._collections[kind], changes, wait=True
+            )
+        )
+
     def get(self, kind: Kind, ids: Sequence[str], *, vectors: bool = False) -> list[Point]:
         """See `Store.get`."""
         answers.check_ids(ids)
@@ -85,6 +104,7 @@ class ServerRecords:
         where: Filter = EVERYTHING,
         limit: int = 20,
         offset: int = 0,
+        vectors: bool = False,
     ) -> list[ScoredPoint]:
         """See `Store.search`."""
         answers.check_query(kind, vector, self._dim)
@@ -97,25 +117,12 @@ class ServerRecords:
                     query_filter=server_models.filter_from(where),
                     limit=number,
                     with_payload=True,
+                    with_vectors=vectors,
                 )
             )
-            return [ScoredPoint(str(h.id), h.score, h.payload or {}) for h in answer.points]
+            return [server_models.scored_from(found) for found in answer.points]
 
         return answers.best(fetch, limit, offset)
-
-    def recommend(
-        self,
-        kind: Kind,
-        positives: Sequence[str],
-        negatives: Sequence[str] = (),
-        *,
-        where: Filter = EVERYTHING,
-        limit: int = 20,
-        offset: int = 0,
-    ) -> list[ScoredPoint]:
-        """See `Store.recommend`."""
-        query, others = answers.recommendation(self, kind, positives, negatives, where)
-        return self.search(kind, query, where=others, limit=limit, offset=offset)
 
     def scroll(
         self,

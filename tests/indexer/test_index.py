@@ -49,6 +49,8 @@ def records(name: str, *vectors: Vector, paths: tuple[str, ...]) -> tuple[Image,
             paths,
             picture.taken_at,
             picture.gps,
+            picture.format,
+            picture.camera,
             vector,
         )
         for i, vector in enumerate(vectors)
@@ -140,7 +142,9 @@ def test_nothing_of_an_image_shows_before_its_record(index: Index, store: EdgeSt
     assert index.segments([segments[0].id]) == []
     assert index.segments_of(image.id) == []
     assert index.status().segments == 1
-    assert [one.segment.id for one in index.recommend([segments[0].id])] == [others[0].id]
+    assert [segment.id for segment, _ in index.all_segments()] == [others[0].id]
+    assert index.count("segments") == 1
+    assert index.facet("segments", "image_id") == {other.id: 1}
 
 
 def test_many_invisible_segments_do_not_hide_a_visible_one(index: Index, store: EdgeStore) -> None:
@@ -150,14 +154,6 @@ def test_many_invisible_segments_do_not_hide_a_visible_one(index: Index, store: 
     index.write_image(shown, one)
     store.delete("images", Filter((HasId((hidden.id,)),)))
     assert [found.segment.id for found in index.search(unit(1, 0, 0), limit=1)] == [one[0].id]
-
-
-def test_pages_follow_each_other(index: Index) -> None:
-    vectors = [unit(1, 0.1 * i, 0) for i in range(8)]
-    image, segments = records("a", *vectors, paths=("r/x.png",))
-    index.write_image(image, segments)
-    pages = [index.search(unit(1, 0, 0), limit=3, offset=start) for start in (0, 3, 6)]
-    assert [one.segment.id for page in pages for one in page] == [s.id for s in segments]
 
 
 def test_writing_an_image_again_leaves_nothing_over(index: Index, store: EdgeStore) -> None:

@@ -129,6 +129,11 @@ def _set_payload(engine: QdrantClient, collection: str, body: Json) -> object:
     return engine.set_payload(collection, request.payload, request.filter)
 
 
+def _batch(engine: QdrantClient, collection: str, body: Json) -> object:
+    operations = models.UpdateOperations.model_validate(body).operations
+    return engine.batch_update_points(collection, operations)
+
+
 def _retrieve(engine: QdrantClient, collection: str, body: Json) -> object:
     request = models.PointRequest.model_validate(body)
     return engine.retrieve(collection, request.ids, with_vectors=bool(request.with_vector))
@@ -139,7 +144,11 @@ def _query(engine: QdrantClient, collection: str, body: Json) -> object:
     assert isinstance(request.query, models.NearestQuery)
     assert request.limit is not None
     return engine.query_points(
-        collection, query=request.query.nearest, query_filter=request.filter, limit=request.limit
+        collection,
+        query=request.query.nearest,
+        query_filter=request.filter,
+        limit=request.limit,
+        with_vectors=bool(request.with_vector),
     )
 
 
@@ -183,6 +192,7 @@ _ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("POST", "points"): _retrieve,
     ("POST", "points/delete"): _delete,
     ("POST", "points/payload"): _set_payload,
+    ("POST", "points/batch"): _batch,
     ("POST", "points/query"): _query,
     ("POST", "points/scroll"): _scroll,
     ("POST", "points/count"): lambda engine, name, body: engine.count(

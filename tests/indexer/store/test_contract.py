@@ -15,6 +15,7 @@ from indexer.store.base import (
     HasId,
     Kind,
     Match,
+    Near,
     Payload,
     Point,
     Prefix,
@@ -262,29 +263,24 @@ def test_an_empty_index_has_no_answers(empty: Store) -> None:
     assert empty.facet("segments", "paths") == {}
 
 
-def test_recommend_from_positives(store: Store) -> None:
-    hits = store.recommend("segments", [uid(1), uid(3)])  # mean (0.8, 0.4, 0), norm 0.8944
-    assert numbers(hits) == [2, 4, 5]
-    assert [hit.score for hit in hits] == pytest.approx([0.9839, 0.4472, 0], abs=1e-4)
+def test_search_gives_vectors_when_asked(store: Store) -> None:
+    assert all(hit.vector is None for hit in store.search("segments", X))
+    (hit,) = store.search("segments", X, where=only(HasId((uid(2),))), vectors=True)
+    assert hit.vector is not None
+    assert hit.vector == pytest.approx([0.8, 0.6, 0])
+    assert hit.vector.dtype == np.float32
 
 
-def test_recommend_away_from_negatives(store: Store) -> None:
-    hits = store.recommend("segments", [uid(2)], [uid(4)])  # (1.6, 0.2, 0), norm 1.6125
-    assert numbers(hits) == [1, 3, 5]
-    assert [hit.score for hit in hits] == pytest.approx([0.9923, 0.6946, 0], abs=1e-4)
-
-
-def test_recommend_filters_and_pages(store: Store) -> None:
-    where = only(Prefix("paths", "r1/"))
-    assert numbers(store.recommend("segments", [uid(1)], where=where, limit=2)) == [2, 3]
-    assert numbers(store.recommend("segments", [uid(1)], where=where, limit=2, offset=2)) == [4, 5]
-
-
-def test_recommend_needs_examples(store: Store) -> None:
-    with pytest.raises(StoreError, match=uid(99)):
-        store.recommend("segments", [uid(1), uid(99)])
-    with pytest.raises(StoreError, match="at least one"):
-        store.recommend("segments", [])
+def test_places_within_a_radius(empty: Store) -> None:
+    vienna, bratislava = {"lat": 48.2082, "lon": 16.3738}, {"lat": 48.1486, "lon": 17.1077}
+    empty.upsert(
+        "segments",
+        [segment(1, X, gps=vienna), segment(2, X, gps=bratislava), segment(3, X, gps=None)],
+    )
+    for radius_m, expected in ((1_000, [1]), (54_000, [1]), (56_000, [1, 2])):  # 55 km apart
+        where = only(Near("gps", 48.2082, 16.3738, radius_m))
+        assert numbers(empty.scroll("segments", where=where).points) == expected
+        assert numbers(empty.search("segments", X, where=where)) == expected
 
 
 def test_optimise_keeps_the_answers(store: Store) -> None:
@@ -357,6 +353,20 @@ def test_set_payload_changes_some_fields_of_some_records(store: Store) -> None:
 def test_setting_none_removes_the_field(store: Store) -> None:
     store.set_payload("segments", {"taken_at": None}, only(HasId((uid(1),))))
     assert "taken_at" not in store.get("segments", [uid(1)])[0].payload
+
+
+def test_update_payloads_changes_each_record_its_own_way(store: Store) -> None:
+    store.update_payloads(
+        "segments", {uid(1): {"depth": 7, "new": "a"}, uid(2): {"depth": None}, uid(99): {"x": 1}}
+    )
+    first, second, third = store.get("segments", [uid(1), uid(2), uid(3)], vectors=True)
+    assert first.payload == {**SEGMENTS[0].payload, "depth": 7, "new": "a"}
+    assert first.vector == pytest.approx([1, 0, 0])
+    assert "depth" not in second.payload
+    assert third.payload == SEGMENTS[2].payload
+    assert store.count("segments", only(Match("depth", (7,)))) == 1
+    assert store.count("segments") == len(SEGMENTS)
+    store.update_payloads("segments", {})
 
 
 def test_set_payload_of_everything(store: Store) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from indexer.errors import StoreError, StoreUnavailable
 from indexer.store import host, layout, wire
-from indexer.store.base import Point
+from indexer.store.base import EVERYTHING, Point
 from indexer.store.hosted import HostedStore
 from tests.indexer.store.samples import DIM, RECIPE, SEGMENTS, segment, uid, vec
 
@@ -314,8 +314,9 @@ def test_only_methods_of_a_store_exist(steady: tuple[Path, HostedStore]) -> None
 def test_errors_cross_over_with_their_hints(steady: tuple[Path, HostedStore]) -> None:
     _, store = steady
     with pytest.raises(StoreError) as caught:
-        store.recommend("segments", [])
-    assert caught.value.message == "a recommendation needs at least one positive example"
+        store.delete("segments", EVERYTHING)
+    assert caught.value.message == "refused to delete every record"
+    assert caught.value.hint == "give a condition"
 
 
 def test_the_host_loads_only_what_it_needs() -> None:

@@ -21,22 +21,26 @@ def fields(segment: Segment) -> tuple[object, ...]:
     "region",
     [
         PLAIN,
-        replace(PLAIN, label="mug", label_score=0.87, stability_score=None),
+        replace(
+            PLAIN, label="mug", label_score=0.87, label_source="detector", stability_score=None
+        ),
         replace(PLAIN, label="mug"),
         replace(PLAIN, label_score=0.0, point=(1.5, 0.5)),
     ],
 )
 def test_segments_come_back(region: Region) -> None:
-    segment = Segment("s", "i", region, None, ("r/a.jpg",), datetime(2024, 5, 1), (48.1, 11.6))
+    segment = Segment(
+        "s", "i", region, None, ("r/a.jpg",), datetime(2024, 5, 1), (48.1, 11.6), "JPEG", "Canon R5"
+    )
     point = segment_point(segment)
     assert point.payload["label"] == region.label
     assert point.payload["label_score"] == region.label_score
     assert fields(segment_from(point.id, point.payload)) == fields(segment)
 
 
-def test_segments_of_before_there_were_labels() -> None:
+def test_segments_whose_label_was_taken_away() -> None:
     point = segment_point(Segment("s", "i", PLAIN, None))
-    del point.payload["label"], point.payload["label_score"]
+    del point.payload["label"], point.payload["label_score"], point.payload["label_source"]
     assert segment_from("s", point.payload).region == PLAIN
 
 

@@ -59,7 +59,6 @@ def expect_new(store: Store) -> None:
     assert store.get("segments", [uid(1)])[0].payload == {"depth": 7}
     hits = store.search("segments", vec(0, 0, 0, 1))
     assert [(hit.id, hit.score) for hit in hits] == [(uid(1), 1), (uid(9), 0.8), (uid(8), 0)]
-    assert [hit.id for hit in store.recommend("segments", [uid(8)])] == [uid(9), uid(1)]
     assert store.facet("segments", "depth") == {"7": 3}
     store.check()
 
@@ -148,8 +147,8 @@ def test_readers_see_all_of_the_old_or_all_of_the_new(engine: Engine, store: Sto
     with closing(engine.open(location)) as draft:
         draft.create(NEW_RECIPE, DIM)
         draft.upsert("segments", [segment(n, vec(1, 0, 0), depth=7) for n in (1, 8)])
-    old = {"search": [1, 2, 3, 4, 5], "recommend": [2, 3, 4, 5], "depth": [0, 0, 1, 1, 2]}
-    new = {"search": [1, 8], "recommend": [8], "depth": [7, 7]}
+    old = {"search": [1, 2, 3, 4, 5], "depth": [0, 0, 1, 1, 2]}
+    new = {"search": [1, 8], "depth": [7, 7]}
     over = threading.Event()
 
     def numbers(found: list[str]) -> list[int]:
@@ -157,7 +156,6 @@ def test_readers_see_all_of_the_old_or_all_of_the_new(engine: Engine, store: Sto
 
     reads: dict[str, Callable[[], list[int]]] = {
         "search": lambda: numbers([h.id for h in store.search("segments", vec(1, 0, 0))]),
-        "recommend": lambda: numbers([h.id for h in store.recommend("segments", [uid(1)])]),
         "depth": lambda: sorted(p.payload["depth"] for p in store.scroll("segments").points),
     }
 
@@ -179,26 +177,6 @@ def test_readers_see_all_of_the_old_or_all_of_the_new(engine: Engine, store: Sto
             assert all(each == old[what] for each in seen[:switched])
             assert all(each == new[what] for each in seen[switched:])
             assert switched > 0
-
-
-def test_recommending_through_the_switch_follows_the_dimension(
-    engine: Engine, store: Store
-) -> None:
-    location = build_draft(engine)
-    over = threading.Event()
-
-    def read() -> list[int]:
-        seen = []
-        while not over.is_set():
-            seen.append(len(store.recommend("segments", [uid(1)])))
-        return seen
-
-    with ThreadPoolExecutor() as threads:
-        reader = threads.submit(read)
-        store.adopt(location)
-        time.sleep(0.1)
-        over.set()
-        assert set(reader.result()) == {4, 2}
 
 
 def test_discarding_removes_an_index(engine: Engine, store: Store) -> None:
