@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from benchmarks.figures import LARGE, Figures, mean
 from benchmarks.mask_figures import Cut
-from benchmarks.retrieval import average_precision, precision_at
 from benchmarks.scene_truth import Mask, Pair, Truth
 from indexer.demo.scenes import HELD_OUT_PAIRS
 from indexer.embedding import Embedder
 from indexer.records import Box, Vector
 from indexer.segmentation import masks
+from search.evaluation.measures import average_precision, places
 
 #: So many answers of a text query are looked at; pairs with fewer are not asked for.
 ANSWERS = 5
@@ -114,7 +114,8 @@ def text_precision(
         scores = vectors @ text(" ".join(pair))
         kept = first_hits(scores, gallery.items)
         relevant = np.array([gallery.items[number].pair == pair for number in kept])
-        values.append(precision_at(scores[kept], relevant, ANSWERS))
+        at = places(scores[kept][relevant], scores[kept][~relevant])
+        values.append(int((at <= ANSWERS).sum()) / ANSWERS)
     return values
 
 
@@ -144,7 +145,9 @@ def image_precision(gallery: Gallery) -> list[float]:
         others = pictures != pictures[row]
         relevant = kinds[others] == kinds[row]
         if relevant.any():
-            values.append(average_precision(scores[row, others], relevant))
+            ranked = scores[row, others]
+            at = places(ranked[relevant], ranked[~relevant])
+            values.append(average_precision(at, len(at)))
     return values
 
 

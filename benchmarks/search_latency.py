@@ -1,4 +1,4 @@
-"""How long text, image and boxed queries take on an index of 10,000 segments (demo profile).
+"""How long queries take on an index of 100,000 segments (demo profile), with and without filters.
 
 Models are loaded before anything is timed. The peers, for the ranking alone and on the same
 vectors in the same run: numpy's exact matrix product (what no store can beat at this size) and
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from indexer.segmentation.segmenter import Prompt
 from indexer.store import open_store
 from indexer.store.base import Store
 from indexer.store.server import ServerStore
-from search import Searcher
+from search import Filters, Place, Searcher
 
 _SEGMENTS_PER_IMAGE = 40
 _LIMIT = 20
@@ -37,7 +37,7 @@ _WORDS = ("red star", "blue circle", "a mug on a table", "yellow fish", "green k
 def main() -> None:
     """Build the index, time the queries, print the figures."""
     arguments = parser(__doc__)
-    arguments.add_argument("--segments", type=int, default=10_000)
+    arguments.add_argument("--segments", type=int, default=100_000)
     arguments.add_argument("--queries", type=int, default=200)
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -65,11 +65,35 @@ def measure(folder: Path, segments: int, queries: int) -> dict[str, float]:
                 partial(searcher.image, picture, Prompt(box=box), limit=_LIMIT) for box in boxes
             ],
         }
+        calls |= {
+            f"text_{name}": [partial(searcher.text, w, limit=_LIMIT, filters=one) for w in words]
+            for name, one in _filters(folder).items()
+        }
         for name, timed in calls.items():
             timed[0]()  # loads the models
             figures |= percentiles(name, milliseconds(timed))
+        slowest = max(figures[f"text_{name}_p50_ms"] for name in _filters(folder))
+        figures["slowest_filter_over_unfiltered"] = slowest / figures["text_p50_ms"]
         asked = [searcher.embedder().text(word) for word in words]
     return figures | _rankings(where, vectors, asked)
+
+
+def _filters(folder: Path) -> dict[str, Filters]:
+    """Return filters of every kind; the comments say what share of the segments they leave."""
+    return {
+        "by_folder": Filters(path=folder / "year-3/"),  # a tenth
+        "by_folder_of_few": Filters(path=folder / "year-7/day-17/"),  # a thousandth
+        "by_common_glob": Filters(glob="*7.png"),  # a tenth
+        "by_rare_glob": Filters(glob=f"{folder}/year-?/**/*123.png"),  # a thousandth
+        "by_area": Filters(min_area=0.005),  # a fifth
+        "by_date": Filters(since=date(2023, 1, 1), until=date(2023, 1, 31)),  # a hundredth
+        "by_place": Filters(near=Place(3.0, 3.0, 50.0)),  # a tenth
+        "by_camera": Filters(camera="Maker 4"),  # a tenth
+        "by_label": Filters(label=["word 1", "word 2"]),  # a fiftieth
+        "by_many": Filters(
+            path=folder / "year-3/", min_area=0.002, format="png", max_depth=0, min_size=200
+        ),
+    }
 
 
 def _rankings(where: str, vectors: Vector, asked: list[Vector]) -> dict[str, float]:
@@ -112,40 +136,55 @@ def _fill(where: str, count: int) -> Vector:
     index = Index(store, where)
     vectors = rng.standard_normal((count, index.recipe.dim)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    for start in range(0, count, _SEGMENTS_PER_IMAGE):
+    for number, start in enumerate(range(0, count, _SEGMENTS_PER_IMAGE)):
         rows = vectors[start : start + _SEGMENTS_PER_IMAGE]
-        index.write_image(*_records(index, f"{start:064x}", rows, rng))
+        index.write_image(*_records(index, number, rows, rng))
     index.optimise()
     index.close()
     return vectors
 
 
 def _records(
-    index: Index, sha256: str, vectors: Vector, rng: np.random.Generator
+    index: Index, number: int, vectors: Vector, rng: np.random.Generator
 ) -> tuple[Image, list[Segment]]:
     width, height = SIZE
+    sha256 = f"{number:064x}"
     image = image_id(sha256)
+    picture = Picture(
+        sha256,
+        width,
+        height,
+        "PNG",
+        taken_at=datetime(2020, 1, 1) + timedelta(days=number % 3000),
+        camera=f"Maker {number % 10}",
+        gps=(float(number % 10), float(number % 10)),
+    )
+    path = f"{next(iter(index.roots()))}/year-{number % 10}/day-{number % 1000}/{number}.png"
     segments = [
         Segment(
             segment_id(image, index.recipe.segmentation_id, ordinal),
             image,
             _region(rng),
             None,
-            vector=vector,
+            (path,),
+            picture.taken_at,
+            picture.gps,
+            picture.format,
+            picture.camera,
+            vector,
         )
         for ordinal, vector in enumerate(vectors)
     ]
-    picture = Picture(sha256, width, height, "PNG")
-    root = next(iter(index.roots()))
     now = datetime.now(UTC)
-    return Image(image, picture, (f"{root}/{sha256}",), len(segments), now, vectors[0]), segments
+    return Image(image, picture, (path,), len(segments), now, vectors[0]), segments
 
 
 def _region(rng: np.random.Generator) -> Region:
     x0, y0, x1, y1 = box = _box(rng)
     mask: NDArray[np.bool_] = np.zeros(SIZE[::-1], dtype=np.bool_)
     mask[y0:y1, x0:x1] = True
-    return Region(masks.encode(mask), box, int(mask.sum()), 0.9, 0.9)
+    label = f"word {rng.integers(100)}"
+    return Region(masks.encode(mask), box, int(mask.sum()), 0.9, 0.9, label=label, label_score=0.5)
 
 
 def _box(rng: np.random.Generator) -> tuple[int, int, int, int]:

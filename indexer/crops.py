@@ -6,20 +6,26 @@ Coordinates are pixels of the EXIF-transposed picture; windows may reach beyond 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import PIL.Image
+import PIL.ImageFilter
 from numpy.typing import NDArray
 
 from indexer.records import Box
 
 Pixels = NDArray[np.uint8]
 RGB = tuple[int, int, int]
+#: What is shown around a segment: what is there, one colour, or what is there out of focus.
+Surroundings = Literal["kept", "mean", "blurred"]
 
 #: Version of the crop: part of the vector space, so that vectors of two recipes never mix.
 CROP_VERSION = 1
 #: With fewer touched patches than this, attention limited to them says too little.
 MIN_PATCHES = 4
+#: Radius of the blur around a segment, as a share of the crop's side.
+_BLUR = 1 / 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +69,41 @@ def cut(picture: PIL.Image.Image, window: Box, size: int, fill: RGB) -> Pixels:
     canvas = PIL.Image.new("RGB", (size, size), fill)
     canvas.paste(inside, at)
     return np.asarray(canvas)
+
+
+def cut_mask(mask: NDArray[np.bool_], window: Box, size: int) -> NDArray[np.float32]:
+    """Return how much of each pixel of the crop the mask covers, 0 to 1; shape (size, size).
+
+    Args:
+        mask: shape (H, W), the whole picture.
+        window: a square, see `square_window`; nothing beyond the picture is covered.
+        size: side of the crop, pixels.
+    """
+    left, top, right, bottom = window
+    x0, y0 = max(left, 0), max(top, 0)
+    drawn = mask[y0 : max(bottom, 0), x0 : max(right, 0)].astype(np.uint8) * np.uint8(255)
+    part = PIL.Image.fromarray(drawn).convert("RGB")
+    shifted = (left - x0, top - y0, right - x0, bottom - y0)
+    return np.asarray(cut(part, shifted, size, (0, 0, 0))[:, :, 0] / np.float32(255))
+
+
+def replace_surroundings(
+    pixels: Pixels, covered: NDArray[np.float32], colour: RGB | None
+) -> Pixels:
+    """Return the crop with what the mask does not cover in one colour, or blurred.
+
+    Args:
+        pixels: uint8 RGB, shape (n, n, 3).
+        covered: shape (n, n), see `cut_mask`.
+        colour: that of the surroundings; None blurs them.
+    """
+    if colour is None:
+        blur = PIL.ImageFilter.GaussianBlur(_BLUR * len(pixels))
+        around = np.asarray(PIL.Image.fromarray(pixels).filter(blur), dtype=np.float32)
+    else:
+        around = np.array(colour, dtype=np.float32)
+    share = covered[:, :, None]
+    return np.asarray(np.rint(pixels * share + around * (1 - share)), dtype=np.uint8)
 
 
 def touched_patches(

@@ -73,6 +73,8 @@ class Embedder:
         self._tokenize = loaded.tokenize
         preprocess = self.upstream.visual.preprocess_cfg
         self._mean, self._std = tuple(preprocess["mean"]), tuple(preprocess["std"])
+        red, green, blue = (round(255 * value) for value in self._mean)
+        self._fill = (red, green, blue)
         self.image_size = _square_side(preprocess["size"], profile.model)
         self._views, self.patches = _views(self.upstream.visual, profile)
         self.dim = int(self.texts(["a"]).shape[1])
@@ -93,7 +95,12 @@ class Embedder:
         }
 
     def crop_segment(
-        self, picture: PIL.Image.Image, mask: NDArray[np.bool_], box: Box
+        self,
+        picture: PIL.Image.Image,
+        mask: NDArray[np.bool_],
+        box: Box,
+        margin: float | None = None,
+        surroundings: crops.Surroundings = "kept",
     ) -> crops.Crop:
         """Cut out what CLIP is to see of a segment.
 
@@ -101,6 +108,9 @@ class Embedder:
             picture: RGB.
             mask: shape (H, W), the picture's size.
             box: tight half-open box around the mask.
+            margin: side of the crop over the box's longer side; None is the profile's.
+            surroundings: what is shown around the mask. Indexing keeps what is there; the others
+                are there to be compared with it.
 
         Raises:
             SegsearchError: the mask is of a picture of another size.
@@ -111,14 +121,20 @@ class Embedder:
                 f"a picture of {picture.width}×{picture.height}",
                 "give the picture that the region was cut out of",
             )
-        return self._crop(picture, mask, box, self._profile.crop_margin)
+        margin = self._profile.crop_margin if margin is None else margin
+        crop = self._crop(picture, mask, box, margin)
+        if surroundings == "kept":
+            return crop
+        window = crops.square_window(box, margin, picture.width, picture.height)
+        covered = crops.cut_mask(mask, window, self.image_size)
+        colour = self._fill if surroundings == "mean" else None
+        return crops.Crop(crops.replace_surroundings(crop.pixels, covered, colour), crop.touched)
 
     def crop_picture(self, picture: PIL.Image.Image) -> crops.Crop:
         """Return the whole RGB picture, scaled into the square and padded."""
         mask = np.ones((picture.height, picture.width), dtype=np.bool_)
         return self._crop(picture, mask, (0, 0, picture.width, picture.height), 1.0)
 
-    @torch.inference_mode()
     def vectors(self, batch: Sequence[crops.Crop]) -> Vector:
         """Embed any number of crops; float32, shape (n, dim), rows of length 1.
 
@@ -128,10 +144,22 @@ class Embedder:
         Raises:
             OutOfDeviceMemory: a single crop does not fit.
         """
+        return blend(*self.views(batch), self._profile.focus_weight)
+
+    @torch.inference_mode()
+    def views(self, batch: Sequence[crops.Crop]) -> tuple[Vector, Vector]:
+        """Return both views of any number of crops, `context` and `focus`, as `vectors` does.
+
+        Returns:
+            Twice float32 of shape (n, dim), rows of length 1.
+
+        Raises:
+            OutOfDeviceMemory: a single crop does not fit.
+        """
         parts = list(self._batches.run(len(batch), lambda part: self._embed(batch[part])))
         if not parts:
-            return np.zeros((0, self.dim), dtype=np.float32)
-        return np.concatenate(parts)
+            return (np.zeros((0, self.dim), dtype=np.float32),) * 2
+        return np.concatenate([part[0] for part in parts]), np.concatenate([p[1] for p in parts])
 
     def text(self, words: str) -> Vector:
         """Embed a query by averaging over the profile's templates; float32, shape (dim,)."""
@@ -151,13 +179,12 @@ class Embedder:
         self, picture: PIL.Image.Image, mask: NDArray[np.bool_], box: Box, margin: float
     ) -> crops.Crop:
         window = crops.square_window(box, margin, picture.width, picture.height)
-        red, green, blue = (round(255 * value) for value in self._mean)
         return crops.Crop(
-            crops.cut(picture, window, self.image_size, (red, green, blue)),
+            crops.cut(picture, window, self.image_size, self._fill),
             crops.touched_patches(mask, box, window, self.patches),
         )
 
-    def _embed(self, batch: Sequence[crops.Crop]) -> Vector:
+    def _embed(self, batch: Sequence[crops.Crop]) -> tuple[Vector, Vector]:
         pixels = torch.from_numpy(np.stack([crop.pixels for crop in batch])).to(self._device)
         images = pixels.permute(0, 3, 1, 2).float().div_(255)
         mean, std = (images.new_tensor(v).view(1, 3, 1, 1) for v in (self._mean, self._std))
@@ -165,10 +192,20 @@ class Embedder:
         touched[touched.sum(1) < crops.MIN_PATCHES] = False
         with models.autocast(self._device, self._precision):
             views = self._views((images - mean) / std, touched.to(self._device))
-        weight = self._profile.focus_weight
-        unit = torch.nn.functional.normalize
-        context, focus = (unit(view.float(), dim=-1) for view in views)
-        return _array(unit((1 - weight) * context + weight * focus, dim=-1))
+        context, focus = (torch.nn.functional.normalize(view.float(), dim=-1) for view in views)
+        return _array(context), _array(focus)
+
+
+def blend(context: Vector, focus: Vector, focus_weight: float) -> Vector:
+    """Return the vectors that are stored for two views: their weighted mean, of length 1.
+
+    Args:
+        context: float32, shape (n, dim), rows of length 1.
+        focus: likewise.
+        focus_weight: of `focus`, 0 to 1; the rest is `context`.
+    """
+    rows = (1 - focus_weight) * context + focus_weight * focus
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
 def _array(rows: torch.Tensor) -> Vector:

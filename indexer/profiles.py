@@ -123,6 +123,8 @@ class ClipProfile:
         focus_weight: weight of the `focus` view in the stored vector, 0 to 1; the rest is
             `context`.
         templates: sentences with `{}` for the text of a query; their vectors are averaged.
+        vocabulary: the path, likewise, of a text file with words that the model knows, one a
+            line: what the text of a query competes with, and what segments may be called.
     """
 
     model: str
@@ -130,6 +132,7 @@ class ClipProfile:
     crop_margin: float
     focus_weight: float
     templates: tuple[str, ...]
+    vocabulary: str
 
     def __post_init__(self) -> None:
         _require(self.crop_margin >= 1, "crop_margin", "at least 1")

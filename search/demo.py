@@ -15,7 +15,7 @@ from indexer.errors import PictureError, QueryError, RecipeMismatch, SegsearchEr
 from indexer.segmentation import masks
 from indexer.segmentation.segmenter import Prompt
 from search.engine import Searcher
-from search.render import save_hits
+from search.export.export import save
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +79,7 @@ def run_demo(
     sheets = []
     for name, (title, hits) in found.items():
         show(title, hits)
-        save_hits(hits, folder / name, f"Most like {title}")
+        save(hits, folder / name, f"Most like {title}")
         sheets.append(folder / name / "index.html")
     return sheets
 
@@ -93,7 +93,7 @@ def _index(photos: Path, index: Path, on_progress: Callable[[Report], None]) -> 
         raise RecipeMismatch(error.message, hint) from error
 
 
-def _found(searcher: Searcher, queries: _Queries) -> dict[str, tuple[str, list[Hit]]]:
+def _found(searcher: Searcher, queries: _Queries) -> dict[str, tuple[str, Sequence[Hit]]]:
     """Run the three queries; return each one's title and hits."""
     box = ",".join(map(str, queries.box))
     return {
@@ -109,7 +109,7 @@ def _found(searcher: Searcher, queries: _Queries) -> dict[str, tuple[str, list[H
     }
 
 
-def _boxed(searcher: Searcher, queries: _Queries) -> list[Hit]:
+def _boxed(searcher: Searcher, queries: _Queries) -> Sequence[Hit]:
     """Return what is like the object in the box; nothing where SAM 2 sees no object in it."""
     try:
         return searcher.image(queries.scene, Prompt(box=queries.box), limit=_HITS)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from typing import TYPE_CHECKING, Self
 
 from indexer.errors import QueryError
-from indexer.index import Found, FoundImage, Index
+from indexer.index import Index
 from indexer.pixels import as_pixels
-from indexer.profiles import profile_from
-from indexer.recipe import require_same
 from indexer.roots import locate
 from indexer.store import open_store
-from indexer.store.base import EVERYTHING, Filter
+from search.asking import DEFAULT, NO_FILTERS, Asker, By, Look
 from search.filters import Filters
-from search.hits import Hit
+from search.globs import Glob
+from search.hits import Answer, Hit
+from search.models import Models
+from search.queries import Example, Part, Picture, Query, Sense, Stored, Text, parts
+from search.ranking import Ranking
+from search.scenes import Scene, SceneAnswer, find_scene
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,11 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from indexer.embedding import Embedder
-    from indexer.records import Region, Vector
+    from indexer.records import Image, Region, Segment, Vector
     from indexer.segmentation.segmenter import Prompt, Segmenter
-
-By = Literal["segment", "image"]
-NO_FILTERS = Filters()
 
 
 class Searcher:
@@ -41,6 +41,8 @@ class Searcher:
 
     Attributes:
         where: the index's place, as given.
+        index: the open index.
+        models: what the index was built with.
 
     Example:
         >>> with Searcher("./idx") as searcher:
@@ -59,12 +61,9 @@ class Searcher:
             StoreError: it cannot be opened.
         """
         self.where = str(index)
-        self._device_name = device
-        self._index = Index(open_store(self.where, create_ok=False), self.where)
-        self._profile = profile_from(self._index.recipe.provenance["profile"])
-        self._loading = threading.Lock()
-        self._embedder: Embedder | None = None
-        self._segmenter: Segmenter | None = None
+        self.index = Index(open_store(self.where, create_ok=False), self.where)
+        self.models = Models(self.index.recipe, self.where, device)
+        self._asker = Asker(self.index)
 
     def text(
         self,
@@ -74,7 +73,8 @@ class Searcher:
         offset: int = 0,
         filters: Filters = NO_FILTERS,
         by: By = "segment",
-    ) -> list[Hit]:
+        ranking: Ranking = DEFAULT,
+    ) -> Answer:
         """Find what a text describes, best first.
 
         Args:
@@ -82,17 +82,15 @@ class Searcher:
             limit: number of hits at most.
             offset: hits to leave out at the top, for paging.
             filters: what all hits fulfil.
-            by: rank segments, or whole pictures.
+            by: rank segments, or whole pictures. Whole pictures are not cut by relevance.
+            ranking: how relevant hits must be, and how they are arranged.
 
         Raises:
             QueryError: the text is empty, or a filter makes no sense.
             ModelError: the index's models cannot be loaded.
         """
-        if not words.strip():
-            raise QueryError("the text is empty", "say what to look for")
-        return self.ranked(
-            self.embedder().text(words), limit=limit, offset=offset, filters=filters, by=by
-        )
+        query = Query((Text(words),))
+        return self.find(query, limit=limit, offset=offset, filters=filters, by=by, ranking=ranking)
 
     def image(
         self,
@@ -103,7 +101,8 @@ class Searcher:
         offset: int = 0,
         filters: Filters = NO_FILTERS,
         by: By = "segment",
-    ) -> list[Hit]:
+        ranking: Ranking = DEFAULT,
+    ) -> Answer:
         """Find what looks like a picture, or like the object that a prompt points at in it.
 
         Args:
@@ -113,15 +112,15 @@ class Searcher:
             offset: see `text`.
             filters: see `text`.
             by: see `text`.
+            ranking: see `text`.
 
         Raises:
             QueryError: the prompt lies outside the picture or finds nothing, or a filter makes
                 no sense.
             ModelError: the index's models cannot be loaded.
         """
-        pixels = as_pixels(image)
-        vector = self.image_vector(pixels, None if prompt is None else self.cut(pixels, prompt))
-        return self.ranked(vector, limit=limit, offset=offset, filters=filters, by=by)
+        query = Query((Picture(image, prompt),))
+        return self.find(query, limit=limit, offset=offset, filters=filters, by=by, ranking=ranking)
 
     def segment(
         self,
@@ -130,7 +129,8 @@ class Searcher:
         limit: int = 20,
         offset: int = 0,
         filters: Filters = NO_FILTERS,
-    ) -> list[Hit]:
+        ranking: Ranking = DEFAULT,
+    ) -> Answer:
         """Find segments that look like these segments of the index, which are left out.
 
         Args:
@@ -139,52 +139,135 @@ class Searcher:
             limit: see `text`, like the rest.
             offset: see `text`.
             filters: see `text`.
+            ranking: see `text`.
 
         Raises:
             QueryError: there is no such segment, or a filter makes no sense.
         """
-        examples = (*segment_ids, *negatives)
-        known = {segment.id for segment in self._index.segments(list(filter(_is_id, examples)))}
-        for segment_id in examples:
-            if segment_id not in known:
-                raise QueryError(
-                    f"there is no segment {segment_id} in {self.where}",
-                    "segment ids are in the results of other searches",
-                )
-        if not segment_ids:
-            raise QueryError("no segment was given", "name at least one to look for")
-        where = self._narrowed(filters)
-        found = self._index.recommend(segment_ids, negatives, where, limit, offset)
-        return self._hits(found)
+        query = Query(tuple(map(Stored, segment_ids)), tuple(map(Stored, negatives)))
+        return self.find(query, limit=limit, offset=offset, filters=filters, ranking=ranking)
 
-    def ranked(
+    def find(
         self,
-        vector: Vector,
+        query: Query,
         *,
         limit: int = 20,
         offset: int = 0,
         filters: Filters = NO_FILTERS,
         by: By = "segment",
-    ) -> list[Hit]:
-        """Find what is nearest to a vector of the index's own space, best first.
+        ranking: Ranking = DEFAULT,
+    ) -> Answer:
+        """Find what is like several examples of any kind, and unlike others.
 
         Args:
-            vector: float32, shape (dim,), length 1, as `image_vector` and the embedder give it.
+            query: the examples.
             limit: see `text`, like the rest.
             offset: see `text`.
             filters: see `text`.
             by: see `text`.
+            ranking: see `text`.
+
+        Raises:
+            QueryError: an example, a filter or a page makes no sense.
+            ModelError: the index's models cannot be loaded.
+        """
+        look = Look(limit, offset, filters, by, ranking)
+        return self._ranked(self.parts(query), look, query.stored_ids())
+
+    def scene(
+        self,
+        scene: Scene,
+        *,
+        limit: int = 20,
+        offset: int = 0,
+        filters: Filters = NO_FILTERS,
+        ranking: Ranking = DEFAULT,
+    ) -> SceneAnswer:
+        """Find pictures that show several things, lying to each other as asked, best first.
+
+        Args:
+            scene: the things and the relations.
+            limit: pictures at most; see `text` for the rest.
+            offset: see `text`.
+            filters: what all the segments fulfil.
+            ranking: of the segments of each thing.
+
+        Raises:
+            QueryError: a thing or a filter makes no sense.
+            ModelError: the index's models cannot be loaded.
+        """
+        return find_scene(self, scene, Look(limit, offset, filters, ranking=ranking))
+
+    def ranked(
+        self,
+        vector: Vector,
+        sense: Sense = "picture",
+        *,
+        limit: int = 20,
+        offset: int = 0,
+        filters: Filters = NO_FILTERS,
+        by: By = "segment",
+        ranking: Ranking = DEFAULT,
+    ) -> Answer:
+        """Find what is nearest to a vector of the index's own space, best first.
+
+        Args:
+            vector: float32, shape (dim,), length 1, as `image_vector` and the embedder give it.
+            sense: what the vector is of.
+            limit: see `text`, like the rest.
+            offset: see `text`.
+            filters: see `text`.
+            by: see `text`.
+            ranking: see `text`.
 
         Raises:
             QueryError: a filter makes no sense.
         """
-        if by not in get_args(By):
-            raise QueryError(f"{by!r} is neither segment nor image", "rank by one of the two")
-        where = self._narrowed(filters)
-        if by == "segment":
-            return self._hits(self._index.search(vector, where, limit, offset))
-        filters.check_for_images()
-        return self._hits(self._index.search_images(vector, where, limit, offset))
+        return self._ranked([Part(vector, sense)], Look(limit, offset, filters, by, ranking))
+
+    def everything(self, filters: Filters = NO_FILTERS, *, vectors: bool = False) -> Iterator[Hit]:
+        """Iterate over all segments of the index that fulfil the filters, with a score of 0.
+
+        Raises:
+            QueryError: a filter makes no sense.
+        """
+        roots = self.index.roots()
+        fits = None if filters.glob is None else Glob(filters.glob).matcher()
+        for segment, image in self.index.all_segments(filters.to_store(roots), vectors=vectors):
+            paths = tuple(locate(path, roots) for path in image.paths)
+            if fits is None or any(map(fits, paths)):
+                yield Hit(0.0, image, segment, paths)
+
+    def segments(self, *segment_ids: str, vectors: bool = False) -> list[Hit]:
+        """Return these segments of the index, in the order asked, with a score of 0.
+
+        Raises:
+            QueryError: there is no such segment.
+        """
+        found = {s.id: s for s in self._segments(segment_ids, vectors=vectors)}
+        ids = list(dict.fromkeys(segment.image_id for segment in found.values()))
+        images: dict[str, Image] = {image.id: image for image in self.index.images(ids)}
+        roots = self.index.roots()
+        hits = []
+        for segment in map(found.__getitem__, segment_ids):
+            image = images[segment.image_id]
+            paths = tuple(locate(path, roots) for path in image.paths)
+            hits.append(Hit(0.0, image, segment, paths))
+        return hits
+
+    def parts(self, query: Query) -> list[Part]:
+        """Return the vectors that a query compares hits with.
+
+        Raises:
+            QueryError: an example makes no sense, or the examples cancel each other out.
+            ModelError: the index's models cannot be loaded.
+        """
+        stored = {s.id: s.vector for s in self._segments(query.stored_ids(), vectors=True)}
+
+        def senses(examples: Sequence[Example]) -> list[tuple[Sense, Vector]]:
+            return [self._sense(example, stored) for example in examples]
+
+        return parts(senses(query.positives), senses(query.negatives))
 
     def cut(self, image: PIL.Image.Image | NDArray[np.uint8], prompt: Prompt) -> Region:
         """Cut out of a picture what a prompt points at.
@@ -192,7 +275,7 @@ class Searcher:
         Raises:
             QueryError: the prompt lies outside the picture, or finds nothing.
         """
-        segmenter = self.segmenter()
+        segmenter = self.models.segmenter()
         region = segmenter.prompt(segmenter.embed(as_pixels(image)), prompt).region(prompt)
         if region is None:
             raise QueryError(
@@ -208,7 +291,7 @@ class Searcher:
 
         from indexer.segmentation.masks import decode
 
-        embedder = self.embedder()
+        embedder = self.models.embedder()
         picture = PIL.Image.fromarray(as_pixels(image))
         if region is None:
             crop = embedder.crop_picture(picture)
@@ -218,42 +301,17 @@ class Searcher:
         return vector
 
     def embedder(self) -> Embedder:
-        """Load the index's CLIP, once.
-
-        Raises:
-            ModelError: it cannot be built, or its weights cannot be had.
-            RecipeMismatch: it is no longer the one that the index was built with.
-        """
-        with self._loading:
-            if self._embedder is None:
-                from indexer.embedding import Embedder
-                from indexer.models import choose_device
-
-                embedder = Embedder(self._profile.clip, choose_device(self._device_name))
-                stored = self._index.recipe.vector_space
-                require_same("CLIP", stored, embedder.vector_space(), self.where)
-                self._embedder = embedder
-            return self._embedder
+        """Load the index's CLIP, once; see `Models.embedder`."""
+        return self.models.embedder()
 
     def segmenter(self) -> Segmenter:
-        """Load the index's SAM 2, once.
-
-        Raises:
-            ModelError: it cannot be built, or its weights cannot be had.
-        """
-        with self._loading:
-            if self._segmenter is None:
-                from indexer.models import choose_device
-                from indexer.segmentation.segmenter import Segmenter
-
-                device = choose_device(self._device_name)
-                self._segmenter = Segmenter(self._profile.sam2, self._profile.masks, device)
-            return self._segmenter
+        """Load the index's SAM 2, once; see `Models.segmenter`."""
+        return self.models.segmenter()
 
     def close(self) -> None:
         """Let go of the index and the models."""
-        self._index.close()
-        self._embedder = self._segmenter = None
+        self.index.close()
+        self.models.unload()
 
     def __enter__(self) -> Self:
         return self
@@ -266,21 +324,34 @@ class Searcher:
     ) -> None:
         self.close()
 
-    def _narrowed(self, filters: Filters) -> Filter:
-        """Return the filter in the store's terms."""
-        return EVERYTHING if filters == NO_FILTERS else filters.to_store(self._index.roots())
+    def _ranked(self, wanted: Sequence[Part], look: Look, excluded: tuple[str, ...] = ()) -> Answer:
+        words = self.models.words() if any(part.sense == "text" for part in wanted) else None
+        return self._asker.answer(wanted, look, words, excluded)
 
-    def _hits(self, found: list[Found] | list[FoundImage]) -> list[Hit]:
-        roots = self._index.roots()
-        return [
-            Hit(
-                one.score,
-                one.image,
-                one.segment if isinstance(one, Found) else None,
-                tuple(locate(path, roots) for path in one.image.paths),
-            )
-            for one in found
-        ]
+    def _sense(self, example: Example, stored: dict[str, Vector | None]) -> tuple[Sense, Vector]:
+        match example:
+            case Text(words):
+                return "text", self.models.embedder().text(words)
+            case Picture(image, prompt):
+                pixels = as_pixels(image)
+                region = None if prompt is None else self.cut(pixels, prompt)
+                return "picture", self.image_vector(pixels, region)
+            case Stored(segment_id):
+                vector = stored[segment_id]
+                if vector is None:
+                    raise QueryError(f"segment {segment_id} has no vector", "index it again")
+                return "picture", vector
+
+    def _segments(self, segment_ids: Sequence[str], *, vectors: bool) -> list[Segment]:
+        found = self.index.segments(list(filter(_is_id, segment_ids)), vectors=vectors)
+        known = {segment.id for segment in found}
+        for segment_id in segment_ids:
+            if segment_id not in known:
+                raise QueryError(
+                    f"there is no segment {segment_id} in {self.where}",
+                    "segment ids are in the results of other searches",
+                )
+        return found
 
 
 def _is_id(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +11,37 @@ from pathlib import Path
 
 from indexer.errors import QueryError
 from indexer.roots import prefixes
-from indexer.store.base import AnyOf, Condition, Filter, Match, Prefix, Range
+from indexer.store.base import AnyOf, Condition, Filter, Match, Near, Prefix, Range
 from indexer.store.points import time_text
+from search.globs import Glob
+
+Words = str | Sequence[str]
+
+#: What people call formats, and what Pillow does.
+_FORMATS = {"JPG": "JPEG", "TIF": "TIFF", "JP2": "JPEG2000", "HEIC": "HEIF"}
+_MAX_LATITUDE, _MAX_LONGITUDE = 90, 180
+
+
+@dataclass(frozen=True)
+class Place:
+    """A circle on the earth: latitude and longitude of its middle, degrees, and radius, km."""
+
+    latitude: float
+    longitude: float
+    radius_km: float
+
+    def __post_init__(self) -> None:
+        values = (self.latitude, self.longitude, self.radius_km)
+        if (
+            not all(map(math.isfinite, values))
+            or abs(self.latitude) > _MAX_LATITUDE
+            or abs(self.longitude) > _MAX_LONGITUDE
+            or self.radius_km <= 0
+        ):
+            raise QueryError(
+                f"{self.latitude:g},{self.longitude:g} and {self.radius_km:g} km are no place",
+                "give a latitude (-90 to 90), a longitude (-180 to 180) and a radius above 0",
+            )
 
 
 @dataclass(frozen=True)
@@ -21,68 +51,87 @@ class Filters:
     Attributes:
         path: a folder (one that exists, or any text that ends in "/") selects the pictures below
             it; anything else those whose path begins so. Relative to the working directory.
+        glob: a pattern that one of the picture's paths matches, see `search.globs.Glob`.
         min_area: least share of the picture that the segment covers, 0 to 1.
         max_area: largest share, likewise.
+        min_depth: least number of segments around the segment; 0 is the top.
+        max_depth: largest number, likewise.
         since: first day on which the picture was taken, in the camera's local time.
         until: last day, likewise.
-        label: what a detector called the segment, exactly so; one of several.
-        min_label_score: how sure the detector was at least, 0 to 1.
+        near: where the picture was taken.
+        format: "JPEG", "PNG", … as Pillow names it, in any case; one of several.
+        camera: how maker and model begin, as EXIF has them; one of several.
+        label: what the segment is called, exactly so; one of several.
+        min_label_score: how sure the label is at least, 0 to 1.
+        min_size: pixels that the picture's shorter side has at least.
+        max_size: pixels that its longer side has at most.
     """
 
     path: str | Path | None = None
+    glob: str | None = None
     min_area: float | None = None
     max_area: float | None = None
+    min_depth: int | None = None
+    max_depth: int | None = None
     since: date | None = None
     until: date | None = None
-    label: str | Sequence[str] | None = None
+    near: Place | None = None
+    format: Words | None = None
+    camera: Words | None = None
+    label: Words | None = None
     min_label_score: float | None = None
+    min_size: int | None = None
+    max_size: int | None = None
 
     def to_store(self, roots: dict[str, Path]) -> Filter:
-        """Return the filter in the store's terms.
+        """Return the filter in the store's terms, without what only `glob` can tell.
 
         Args:
             roots: the library roots of the index, id → absolute path.
 
         Raises:
-            QueryError: the path lies in no root, a range is empty, or a number or a label makes
-                no sense.
+            QueryError: the path lies in no root, a range is empty, or a value makes no sense.
         """
-        must: list[Condition] = []
-        if self.path is not None:
-            must.append(_below(self.path, roots))
-        must += self._of_segments()
-        if self.since is not None or self.until is not None:
-            _check_order(self.since, self.until, "date")
-            first = None if self.since is None else datetime.combine(self.since, time.min)
-            last = None if self.until is None else datetime.combine(self.until, time.max)
-            must.append(Range("taken_at", gte=time_text(first), lte=time_text(last)))
-        return Filter(tuple(must))
+        return Filter((*self._of_paths(roots), *self._of_segments(), *self._of_pictures()))
+
+    def paths_to_store(self, roots: dict[str, Path]) -> Filter:
+        """Return that part of `to_store` that is about paths."""
+        return Filter(tuple(self._of_paths(roots)))
 
     def check_for_images(self) -> None:
         """Refuse what only segments have, where whole pictures are ranked.
 
         Raises:
-            QueryError: there is a condition on the area or on the label.
+            QueryError: there is a condition on the area, the depth or the label.
         """
-        if self.min_area is not None or self.max_area is not None:
-            raise QueryError("whole pictures have no area to filter by", "leave the area out")
-        if self.label is not None or self.min_label_score is not None:
-            raise QueryError("whole pictures have no label to filter by", "leave the label out")
+        of_segments = {
+            "area": (self.min_area, self.max_area),
+            "depth": (self.min_depth, self.max_depth),
+            "label": (self.label, self.min_label_score),
+        }
+        for name, values in of_segments.items():
+            if any(value is not None for value in values):
+                raise QueryError(f"whole pictures have no {name} to filter by", "leave it out")
+
+    def _of_paths(self, roots: dict[str, Path]) -> list[Condition]:
+        must: list[Condition] = []
+        if self.path is not None:
+            must.append(_below(self.path, roots))
+        prefix = None if self.glob is None else Glob(self.glob).prefix
+        if prefix is not None:
+            must.append(_below(prefix, roots, literal=True))
+        return must
 
     def _of_segments(self) -> list[Condition]:
         """Return the conditions that only segments can fulfil."""
         must: list[Condition] = []
-        if self.min_area is not None or self.max_area is not None:
-            for share in (self.min_area, self.max_area):
-                if share is not None and not 0 <= share <= 1:
-                    raise QueryError(f"an area of {share} is none", "give a share from 0 to 1")
-            _check_order(self.min_area, self.max_area, "area")
-            must.append(Range("area_fraction", gte=self.min_area, lte=self.max_area))
+        for share in (self.min_area, self.max_area):
+            if share is not None and not 0 <= share <= 1:
+                raise QueryError(f"an area of {share} is none", "give a share from 0 to 1")
+        must += _range("area_fraction", self.min_area, self.max_area, "area")
+        must += _range("depth", self.min_depth, self.max_depth, "depth")
         if self.label is not None:
-            labels = (self.label,) if isinstance(self.label, str) else tuple(self.label)
-            if not labels:
-                raise QueryError("the list of labels is empty", "name at least one")
-            must.append(Match("label", labels))
+            must.append(Match("label", _words(self.label, "label")))
         if self.min_label_score is not None:
             if not 0 <= self.min_label_score <= 1:
                 raise QueryError(
@@ -91,10 +140,32 @@ class Filters:
             must.append(Range("label_score", gte=self.min_label_score))
         return must
 
+    def _of_pictures(self) -> list[Condition]:
+        must: list[Condition] = []
+        if self.since is not None or self.until is not None:
+            _check_order(self.since, self.until, "date")
+            first = None if self.since is None else datetime.combine(self.since, time.min)
+            last = None if self.until is None else datetime.combine(self.until, time.max)
+            must.append(Range("taken_at", gte=time_text(first), lte=time_text(last)))
+        if self.near is not None:
+            place = self.near
+            must.append(Near("gps", place.latitude, place.longitude, 1000 * place.radius_km))
+        if self.format is not None:
+            named = (name.upper() for name in _words(self.format, "format"))
+            must.append(Match("format", tuple(_FORMATS.get(name, name) for name in named)))
+        if self.camera is not None:
+            cameras = _words(self.camera, "camera")
+            must.append(AnyOf(tuple(Prefix("camera", camera) for camera in cameras)))
+        _check_order(self.min_size, self.max_size, "size")
+        for side in ("width", "height"):
+            must += _range(side, self.min_size, self.max_size, side)
+        return must
 
-def _below(path: str | Path, roots: dict[str, Path]) -> Condition:
+
+def _below(path: str | Path, roots: dict[str, Path], *, literal: bool = False) -> Condition:
+    """Return what selects the pictures in a folder, or (`literal`) whose path begins so."""
     absolute = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - keeps links
-    folder = absolute.is_dir() or str(path).endswith("/")
+    folder = str(path).endswith("/") or (not literal and absolute.is_dir())
     # a link inside the library is indexed by its own path, one that leads there is not
     named = {*prefixes(absolute, roots, folder=folder)}
     found = named | {*prefixes(absolute.resolve(), roots, folder=folder)}
@@ -102,6 +173,18 @@ def _below(path: str | Path, roots: dict[str, Path]) -> Condition:
         known = ", ".join(str(root) for root in roots.values())
         raise QueryError(f"{absolute} lies outside the library", f"its folders are: {known}")
     return AnyOf(tuple(Prefix("paths", prefix) for prefix in sorted(found)))
+
+
+def _words(given: Words, what: str) -> tuple[str, ...]:
+    words = (given,) if isinstance(given, str) else tuple(given)
+    if not words:
+        raise QueryError(f"the list of {what}s is empty", "name at least one")
+    return words
+
+
+def _range(field: str, low: float | None, high: float | None, what: str) -> list[Condition]:
+    _check_order(low, high, what)
+    return [] if low is None and high is None else [Range(field, gte=low, lte=high)]
 
 
 def _check_order(low: float | date | None, high: float | date | None, what: str) -> None:

@@ -72,10 +72,12 @@ class ServerRecords:
         if not payloads:
             return
         # by their ids, an absent one is an error
-        only = {each: models.Filter(must=[models.HasIdCondition(has_id=[each])]) for each in payloads}
         changes = [
             models.SetPayloadOperation(
-                set_payload=models.SetPayload(payload=fields, filter=only[each])
+                set_payload=models.SetPayload(
+                    payload=fields,
+                    filter=models.Filter(must=[models.HasIdCondition(has_id=[each])]),
+                )
             )
             for each, fields in payloads.items()
         ]

@@ -9,7 +9,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from indexer.crops import cut, square_window, touched_patches
+from indexer.crops import cut, cut_mask, replace_surroundings, square_window, touched_patches
 from indexer.records import Box
 
 FILL = (1, 2, 3)
@@ -221,3 +221,34 @@ def test_the_whole_picture_touches_all_but_padding(
 
     expected = np.outer(overlaps(window[1], height), overlaps(window[0], width))
     np.testing.assert_array_equal(touched, expected)
+
+
+def test_how_much_of_a_crop_the_mask_covers() -> None:
+    mask = np.zeros((4, 8), dtype=np.bool_)
+    mask[1:3, 2:6] = True
+    covered = cut_mask(mask, (0, -2, 8, 6), 8)  # two rows beyond the picture above and below
+    expected = np.zeros((8, 8))
+    expected[3:5, 2:6] = 1
+    assert covered.dtype == np.float32
+    np.testing.assert_array_equal(covered, expected)
+    part = cut_mask(mask, (1, 0, 5, 4), 4)
+    np.testing.assert_array_equal(part, mask[:, 1:5])
+
+
+def test_one_colour_around_a_segment() -> None:
+    pixels = np.full((2, 3, 3), 200, dtype=np.uint8)
+    covered = np.array([[0, 0.5, 1]] * 2, dtype=np.float32)
+    shown = replace_surroundings(pixels, covered, (0, 100, 200))
+    assert shown.dtype == np.uint8
+    assert shown[0].tolist() == [[0, 100, 200], [100, 150, 200], [200, 200, 200]]
+    np.testing.assert_array_equal(pixels, 200)
+
+
+def test_a_blur_around_a_segment() -> None:
+    pixels = np.asarray(noise(40, 40))
+    covered = np.zeros((40, 40), dtype=np.float32)
+    covered[10:30, 10:30] = 1
+    shown = replace_surroundings(pixels, covered, None)
+    np.testing.assert_array_equal(shown[10:30, 10:30], pixels[10:30, 10:30])
+    assert shown[:8].std() < pixels[:8].std() / 3
+    assert abs(shown[:8].mean() - pixels[:8].mean()) < 5

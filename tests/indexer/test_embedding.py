@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from indexer.crops import Crop
-from indexer.embedding import Embedder
+from indexer.embedding import Embedder, blend
 from indexer.errors import OutOfDeviceMemory
 from indexer.profiles import Profile, configs_dir
 from indexer.records import Vector
@@ -114,6 +114,14 @@ def test_the_stored_vector_is_the_blend(
     blend = 0.7 * context_of(reference, crops) + 0.3 * focus_of(reference, crops)
     blend /= np.linalg.norm(blend, axis=1, keepdims=True)
     np.testing.assert_allclose(weighted(fast_profile, 0.3).vectors(crops), blend, atol=1e-5)
+
+
+def test_both_views_apart(embedder: Embedder, reference: open_clip.CLIP, crops: list[Crop]) -> None:
+    context, focus = embedder.views(crops)
+    np.testing.assert_allclose(context, context_of(reference, crops), atol=1e-5)
+    np.testing.assert_allclose(focus, focus_of(reference, crops), atol=1e-5)
+    np.testing.assert_array_equal(blend(context, focus, 0.7), embedder.vectors(crops))
+    assert [view.shape for view in embedder.views([])] == [(0, DIM)] * 2
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4])
@@ -260,6 +268,30 @@ def test_a_segment_and_what_is_around_it(embedder: Embedder, scene: NDArray[np.u
     rows, columns = np.nonzero(crop.touched)
     assert (set(rows.tolist()), set(columns.tolist())) == ({1, 2, 3, 4}, {0, 1, 2, 3, 4, 5})
     assert crop.touched.sum() == 24
+
+
+def test_another_margin_and_other_surroundings(
+    embedder: Embedder, scene: NDArray[np.uint8], reference: open_clip.CLIP
+) -> None:
+    picture = PIL.Image.fromarray(scene)
+    mask = np.zeros((120, 160), dtype=np.bool_)
+    mask[40:60, 30:70] = True
+    box = (30, 40, 70, 60)
+    tight = embedder.crop_segment(picture, mask, box, 1.0)
+    expected = picture.resize((SIDE, SIDE), PIL.Image.Resampling.BICUBIC, box=(30, 30, 70, 70))
+    np.testing.assert_array_equal(tight.pixels, np.asarray(expected))
+    np.testing.assert_array_equal(
+        embedder.crop_segment(picture, mask, box, 1.2).pixels,
+        embedder.crop_segment(picture, mask, box).pixels,
+    )
+    mean = [round(255 * value) for value in reference.visual.preprocess_cfg["mean"]]
+    plain = embedder.crop_segment(picture, mask, box, 1.0, "mean")
+    assert (plain.pixels[:10] == mean).all()  # the mask begins at row 12 of 48
+    np.testing.assert_array_equal(plain.pixels[16:32], tight.pixels[16:32])
+    np.testing.assert_array_equal(plain.touched, tight.touched)
+    blurred = embedder.crop_segment(picture, mask, box, 1.0, "blurred")
+    np.testing.assert_array_equal(blurred.pixels[16:32], tight.pixels[16:32])
+    assert not np.array_equal(blurred.pixels[:10], tight.pixels[:10])
 
 
 def test_a_whole_picture_is_padded_with_the_mean(

@@ -147,6 +147,69 @@ def test_nothing_of_an_image_shows_before_its_record(index: Index, store: EdgeSt
     assert index.facet("segments", "image_id") == {other.id: 1}
 
 
+def labelled(label: str, image: str, *vectors: Vector) -> tuple[Image, list[Segment]]:
+    picture, segments = records(image, *vectors, paths=(f"r/{image}.png",))
+    region = replace(CORNER, label=label, label_score=0.5, label_source="detector")
+    return picture, [replace(segment, region=region) for segment in segments]
+
+
+def test_counts_leave_out_what_is_half_written(index: Index, store: EdgeStore) -> None:
+    for name, label, number in (("a", "mug", 3), ("b", "mug", 2), ("c", "cup", 1)):
+        index.write_image(*labelled(label, name, *[unit(1, 0, 0)] * number))
+    mugs = Filter((Match("label", ("mug",)),))
+    assert index.facet("segments", "label") == {"mug": 5, "cup": 1}
+    assert list(index.facet("segments", "label")) == ["mug", "cup"]
+    assert index.facet("images", "paths") == {"r/a.png": 1, "r/b.png": 1, "r/c.png": 1}
+    assert (index.count("segments"), index.count("segments", mugs)) == (6, 5)
+    assert index.count("images") == 3
+    store.delete("images", Filter((HasId((image_id("a" * 64),)),)))
+    assert index.facet("segments", "label") == {"mug": 2, "cup": 1}
+    assert index.facet("segments", "label", mugs) == {"mug": 2}
+    assert (index.count("segments"), index.count("segments", mugs)) == (3, 2)
+    assert index.count("segments", exact=False) == 6
+    without = Filter(must_not=(Match("label", ("cup",)),))
+    assert index.count("segments", without) == 2
+
+
+def test_all_segments_come_by_rising_id_with_their_images(index: Index) -> None:
+    written: list[str] = []
+    for name, number in (("a", 300), ("b", 1), ("c", 0)):
+        image, segments = records(name, *[unit(1, 2, 3)] * number, paths=(f"r/{name}.png",))
+        index.write_image(image, segments)
+        written += [segment.id for segment in segments]
+    found = list(index.all_segments(vectors=True))
+    assert [segment.id for segment, _ in found] == sorted(written)
+    assert all(segment.image_id == image.id for segment, image in found)
+    vector = found[0][0].vector
+    assert vector is not None
+    assert vector.tolist() == pytest.approx(unit(1, 2, 3).tolist(), abs=1e-6)
+    assert next(index.all_segments())[0].vector is None
+    of_b = Filter((Match("image_id", (image_id("b" * 64),)),))
+    assert [segment.id for segment, _ in index.all_segments(of_b)] == [written[-1]]
+
+
+def test_labels_are_given_and_taken_away(index: Index) -> None:
+    image, segments = labelled("mug", "a", unit(1, 0, 0), unit(0, 1, 0), unit(0, 0, 1))
+    index.write_image(image, segments)
+    first, second, third = (segment.id for segment in segments)
+    index.label({first: ("cup", 0.25), second: None}, "vocabulary")
+
+    def said() -> list[tuple[str | None, float | None, str | None]]:
+        regions = [segment.region for segment in index.segments([first, second, third])]
+        return [(each.label, each.label_score, each.label_source) for each in regions]
+
+    kept = ("mug", 0.5, "detector")
+    assert said() == [("cup", 0.25, "vocabulary"), (None, None, None), kept]
+    assert index.facet("segments", "label") == {"cup": 1, "mug": 1}
+    assert index.facet("segments", "label_source") == {"vocabulary": 1, "detector": 1}
+    (found, *_) = index.search(unit(1, 0, 0), Filter((Match("label", ("cup",)),)))
+    assert found.segment.id == first
+    assert found.score == pytest.approx(1, abs=1e-6)
+    index.label({}, "vocabulary")
+    index.label({second: ("bowl", 1.0)}, "vocabulary")
+    assert said() == [("cup", 0.25, "vocabulary"), ("bowl", 1.0, "vocabulary"), kept]
+
+
 def test_many_invisible_segments_do_not_hide_a_visible_one(index: Index, store: EdgeStore) -> None:
     hidden, many = records("a", *[unit(1, 0, 0)] * 60, paths=("r/x.png",))
     shown, one = records("b", unit(1, 1, 0), paths=("r/y.png",))

@@ -55,6 +55,16 @@ def test_the_packaged_profiles() -> None:
     assert (configs_dir() / models["demo"].clip.model).is_file()
 
 
+@pytest.mark.parametrize("name", ["balanced", "demo", "fast", "quality"])
+def test_the_vocabulary_has_enough_words_to_compete_with(name: str) -> None:
+    """Each once, and all of them short; see `search.relevance.LEAST_SAMPLE`."""
+    vocabulary = configs_dir() / load_profile(name).clip.vocabulary
+    lines = vocabulary.read_text(encoding="utf-8").splitlines()
+    words = [line for line in lines if line and not line.startswith("#")]
+    assert len(words) == len(set(words)) >= 30
+    assert all(word == word.strip().lower() and len(word) < 30 for word in words)
+
+
 @pytest.mark.parametrize("name", ["fast", "balanced", "quality"])
 def test_mask_settings_that_upstream_has_are_upstreams_defaults(name: str) -> None:
     from inspect import signature
@@ -166,6 +176,7 @@ def test_no_key_has_a_default(kind: type) -> None:
         ({"masks__mask_threshold": float("nan")}, "masks.mask_threshold must be a finite number"),
         ({"masks__mask_threshold": 10**400}, "masks.mask_threshold must be a finite number"),
         ({"clip__crop_margin": float("inf")}, "clip.crop_margin must be a finite number"),
+        ({"clip__vocabulary": None}, "clip.vocabulary must be str, not None"),
         ({"clip__templates": "a {}"}, "clip.templates must be a list of texts, not 'a {}'"),
         ({"clip__templates": ["{}", 1]}, "clip.templates must be a list of texts, not ['{}', 1]"),
     ],

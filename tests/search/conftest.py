@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import yaml
 
 from indexer import Indexer
 from indexer.profiles import Profile, profile_data
-from search import Searcher
+from search import Searcher, cli
 from tests.pictures import scene, write_scene
 
 _EXIF_IFD, _DATE_TIME_ORIGINAL = 0x8769, 0x9003
@@ -62,3 +63,27 @@ def fast_yaml(fast_profile: Profile, tmp_path_factory: pytest.TempPathFactory) -
     path = tmp_path_factory.mktemp("profiles") / "fast.yaml"
     path.write_text(yaml.safe_dump(profile_data(fast_profile)), encoding="utf-8")
     return str(path)
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Run]:
+    """The `segsearch` command in this process, with these arguments."""
+
+    def run(*arguments: str | Path) -> Run:
+        monkeypatch.setattr("sys.argv", ["segsearch", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        written = capsys.readouterr()
+        code = ended.value.code
+        return Run(code if isinstance(code, int) else 0, written.out, written.err)
+
+    return run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,9 @@ from indexer.recipe import recipe_from
 from indexer.store import open_store
 from indexer.store.base import KINDS, VECTOR_KINDS
 from search import Filters, Searcher, cli
+from search.export.export import save
 from search.hits import Hit
-from search.render import save_hits
+from search.ranking import UNCUT
 
 LABELS: list[tuple[str | None, float | None]] = [
     ("mug", 0.9),
@@ -52,7 +53,7 @@ def searching(labelled: str) -> Iterator[Searcher]:
         yield searcher
 
 
-def said(hits: list[Hit]) -> set[tuple[object, object]]:
+def said(hits: Sequence[Hit]) -> set[tuple[object, object]]:
     return {(plain["label"], plain["label_score"]) for plain in (hit.to_plain() for hit in hits)}
 
 
@@ -71,18 +72,22 @@ def said(hits: list[Hit]) -> set[tuple[object, object]]:
 def test_hits_have_one_of_the_labels(
     searching: Searcher, filters: Filters, expected: set[tuple[object, object]]
 ) -> None:
-    hits = searching.text("anything", filters=filters)
+    hits = searching.text("anything", filters=filters, ranking=UNCUT)
     assert said(hits) == expected
     assert len(hits) == len(expected)
 
 
 def test_without_a_filter_all_are_found(searching: Searcher) -> None:
-    hits = searching.text("anything", limit=1000)
+    hits = searching.text("anything", limit=1000, ranking=UNCUT)
     assert said(hits) == {*LABELS, (None, None)}
 
 
 def test_the_contact_sheet_shows_them(searching: Searcher, tmp_path: Path) -> None:
-    save_hits(searching.text("x", filters=Filters(label=["Mug <big>", "tree"])), tmp_path, "x")
+    save(
+        searching.text("x", filters=Filters(label=["Mug <big>", "tree"]), ranking=UNCUT),
+        tmp_path,
+        "x",
+    )
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert '<div class="facts">Mug &lt;big&gt; 0.60, ' in page
     assert '<div class="facts">tree, ' in page
@@ -92,7 +97,7 @@ def test_the_options(
     labelled: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(*arguments: str) -> tuple[int, str, str]:
-        place = ("--index", labelled, "--format", "json")
+        place = ("--index", labelled, "--format", "json", "--all", "--nested")
         monkeypatch.setattr("sys.argv", ["search", *arguments, *place])
         with pytest.raises(SystemExit) as ended:
             cli.search_main()
@@ -120,4 +125,4 @@ def test_the_options(
 def test_whole_pictures_have_no_label(searching: Searcher) -> None:
     for filters in (Filters(label="mug"), Filters(min_label_score=0.5)):
         with pytest.raises(QueryError, match="whole pictures have no label to filter by"):
-            searching.text("x", filters=filters, by="image")
+            searching.text("x", filters=filters, by="image", ranking=UNCUT)

@@ -16,6 +16,7 @@ from indexer.segmentation.masks import decode
 from search import Searcher
 from search.demo import run_demo
 from search.hits import Hit
+from search.ranking import UNCUT
 
 _SCENES = 3
 
@@ -36,10 +37,8 @@ def test_words_find_the_objects_that_they_name(searcher: Searcher) -> None:
     scenes = [draw_scene(seed) for seed in range(_SCENES)]
     pairs = {(one.colour, one.name) for scene in scenes for one in scene.objects}
     asked = sorted(pairs - HELD_OUT_PAIRS)
-    right = [
-        (colour, name) in _shown(searcher.text(f"{colour} {name}", limit=1)[0], scenes)
-        for colour, name in asked
-    ]
+    best = {pair: searcher.text(" ".join(pair), limit=1, ranking=UNCUT)[0] for pair in asked}
+    right = [pair in _shown(hit, scenes) for pair, hit in best.items()]
     assert len(asked) > 10
     assert np.mean(right) > 0.6  # guessing would be right once in thirty times
 
@@ -49,10 +48,11 @@ def test_the_demo_draws_a_library_and_three_answers(
 ) -> None:
     monkeypatch.setattr(search.demo, "_SCENES", 2)
     shown: list[str] = []
+    found: list[int] = []
 
     def show(title: str, hits: Sequence[Hit]) -> None:
         shown.append(title)
-        assert len(hits) == 5
+        found.append(len(hits))
 
     sheets = run_demo(tmp_path, None, lambda _: None, show)
     assert [sheet.is_file() for sheet in sheets] == [True] * 3
@@ -61,6 +61,7 @@ def test_the_demo_draws_a_library_and_three_answers(
     assert shown[0] == "the text “red star”"
     assert shown[1] == "the picture query.png"
     assert shown[2].endswith("of query-scene.png")
+    assert max(found) in range(1, 6)
 
 
 def _shown(hit: Hit, scenes: list[Scene]) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from indexer import Indexer
 from indexer.profiles import Profile
 from search import Filters, Searcher
 from search.hits import Hit
+from search.ranking import UNCUT
 from tests.indexer.store.facade import Facade
 from tests.pictures import scene
 
@@ -25,9 +27,18 @@ def test_a_server_answers_like_a_folder(
             assert indexer.index([library_folder]).unchanged == 6
         with Searcher(where) as remote:
             for mine, theirs in (
-                (remote.text("red star", limit=999), searcher.text("red star", limit=999)),
-                (remote.text("x", filters=filters), searcher.text("x", filters=filters)),
-                (remote.image(scene(1), by="image"), searcher.image(scene(1), by="image")),
+                (
+                    remote.text("red star", limit=999, ranking=UNCUT),
+                    searcher.text("red star", limit=999, ranking=UNCUT),
+                ),
+                (
+                    remote.text("x", filters=filters, ranking=UNCUT),
+                    searcher.text("x", filters=filters, ranking=UNCUT),
+                ),
+                (
+                    remote.image(scene(1), by="image", ranking=UNCUT),
+                    searcher.image(scene(1), by="image", ranking=UNCUT),
+                ),
             ):
                 assert _records(mine) == _records(theirs)
                 assert [hit.score for hit in mine] == pytest.approx(
@@ -35,7 +46,16 @@ def test_a_server_answers_like_a_folder(
                 )
 
 
-def _records(hits: list[Hit]) -> list[dict[str, object]]:
+def _records(hits: Sequence[Hit]) -> list[dict[str, object]]:
     """Everything but the scores, in an order that engines' rounding of near ties cannot change."""
-    plain = [{**hit.to_plain(), "score": None} for hit in hits]
+    plain = [
+        {
+            **hit.to_plain(),
+            "score": None,
+            "standard_score": None,
+            "contrast": None,
+            "relevance": None,
+        }
+        for hit in hits
+    ]
     return sorted(plain, key=lambda one: (str(one["image_id"]), str(one["segment_id"])))

@@ -64,7 +64,10 @@ def test_a_box_gives_the_region_that_its_prompt_gives(segmenter: Segmenter, scen
     (found,) = segmenter.automatic(scene, [MUG], grid=False)
     expected = prompted(segmenter, scene, (10, 10, 60, 60))
     assert expected is not None
-    assert_same(found, dataclasses.replace(expected, label="mug", label_score=0.876543))
+    assert_same(
+        found,
+        dataclasses.replace(expected, label="mug", label_score=0.876543, label_source="detector"),
+    )
     assert (found.stability_score, found.point) == (None, None)
 
 

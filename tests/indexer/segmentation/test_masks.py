@@ -295,3 +295,73 @@ def test_thin_pictures(shape: tuple[int, int]) -> None:
     whole = masks.encode(np.ones(shape, dtype=np.bool_))
     assert masks.area(whole) == shape[0] * shape[1]
     assert masks.tight_box(whole) == (0, 0, shape[1], shape[0])
+
+
+@given(MASKS, MASKS)
+def test_overlaps_with_other_masks(mask: Mask, other: Mask) -> None:
+    size = (min(mask.shape[0], other.shape[0]), min(mask.shape[1], other.shape[1]))
+    one, two = (np.ascontiguousarray(each[: size[0], : size[1]]) for each in (mask, other))
+    nothing = np.zeros(size, dtype=np.bool_)
+    first, second = [masks.encode(one)], [masks.encode(each) for each in (two, ~two, nothing)]
+    expected = [[(one & each).sum() / max(1, (one | each).sum()) for each in (two, ~two, nothing)]]
+    np.testing.assert_allclose(masks.iou(first, second), expected)
+    shares = [[(one & each).sum() / max(1, one.sum()) for each in (two, ~two, nothing)]]
+    np.testing.assert_allclose(masks.share_inside(first, second), shares)
+    assert masks.iou(first, []).shape == (1, 0)
+    assert masks.share_inside([], second).shape == (0, 3)
+
+
+def test_polygons_of_an_annotation() -> None:
+    pane, door = [1, 1, 2, 1, 2, 3, 1, 3], [4.0, 3.0, 6.0, 3.0, 6.0, 4.0, 4.0, 4.0]
+    assert masks.decode(masks.from_coco([pane], (4, 6))).tolist() == PANE.tolist()
+    both = masks.decode(masks.from_coco([pane, door], (4, 6)))
+    assert both.tolist() == (PANE | DOOR).tolist()
+    over = masks.from_coco([[-3, -3, 5, -3, 5, 3, -3, 3]], (4, 6))  # reaches beyond the picture
+    assert masks.decode(over).tolist() == WALL.tolist()
+    assert masks.area(masks.from_coco([[7, 7, 9, 7, 9, 9]], (4, 6))) == 0
+
+
+@given(MASKS)
+def test_run_lengths_of_an_annotation(mask: Mask) -> None:
+    rle = masks.encode(mask)
+    column_by_column = mask.T.ravel().astype(np.int8)
+    changes = np.flatnonzero(np.diff(column_by_column, prepend=0))
+    runs = np.diff(changes, prepend=0, append=mask.size).tolist()
+    for counts in (rle.counts, runs):
+        assert masks.from_coco({"size": list(rle.size), "counts": counts}, rle.size) == rle
+
+
+def test_long_run_lengths_of_an_annotation() -> None:
+    """Packed, they take several characters, and differences that are negative."""
+    mask = np.zeros((300, 500), dtype=np.bool_)
+    mask[10:290, 3:490] = True
+    mask[::7, 200:] = False
+    rle = masks.encode(mask)
+    assert masks.from_coco({"size": [300, 500], "counts": rle.counts}, (300, 500)) == rle
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        (None, "neither polygons nor an RLE"),
+        ([], "neither polygons nor an RLE"),
+        ([[0, 0, 4, 0]], "three corners or more"),
+        ([[0, 0, 4, 0, 4, 4, 1]], "three corners or more"),
+        ([[0, 0, 4, 0, 4, "4"]], "are numbers"),
+        ([[0, 0, 4, 0, 4, float("nan")]], "far outside"),
+        ([[0, 0, 4, 0, 4, 1e9]], "far outside"),
+        ({"counts": [24]}, "of the size None"),
+        ({"size": [6, 4], "counts": [24]}, r"of the size \[6, 4\], not \[4, 6\]"),
+        ({"size": [4, 6]}, "whole numbers"),
+        ({"size": [4, 6], "counts": [12.0, 12]}, "whole numbers"),
+        ({"size": [4, 6], "counts": [-1, 25]}, "whole numbers"),
+        ({"size": [4, 6], "counts": [12, 11]}, "of 23 pixels, not 24"),
+        ({"size": [4, 6], "counts": ""}, "of 0 pixels, not 24"),
+        ({"size": [4, 6], "counts": "c013"}, "of 23 pixels, not 24"),
+        ({"size": [4, 6], "counts": "é"}, "'é' among its packed counts"),
+        ({"size": [4, 6], "counts": "oo"}, "cut short"),
+    ],
+)
+def test_segmentations_that_cannot_be_used(segmentation: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        masks.from_coco(segmentation, (4, 6))

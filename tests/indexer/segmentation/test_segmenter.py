@@ -323,3 +323,32 @@ def test_an_empty_answer_is_no_region() -> None:
     logits = np.zeros((1, 96, 96), dtype=np.float32)
     empty = Prompted(np.zeros((6, 8), dtype=np.bool_), 0.1, logits)
     assert empty.region(Prompt(points=((4.0, 3.0),))) is None
+
+
+def test_the_candidates_are_upstreams_three_best_first(
+    segmenter: Segmenter, embedded: Embedded
+) -> None:
+    orders = set()
+    for x in range(10, 160, 30):
+        point = (float(x), 60.0)
+        found, scores, logits = upstreams(embedded, [point], [1], None, multimask=True)
+        order = sorted(range(3), key=lambda i: -scores[i])
+        orders.add(tuple(order))
+        prompt = Prompt(points=(point,))
+        answers = segmenter.candidates(embedded, prompt)
+        assert [answer.predicted_iou for answer in answers] == pytest.approx(scores[order].tolist())
+        for answer, i in zip(answers, order, strict=True):
+            np.testing.assert_array_equal(answer.mask, found[i])
+            np.testing.assert_array_equal(answer.logits, logits[i : i + 1])
+        best = segmenter.prompt(embedded, prompt)
+        np.testing.assert_array_equal(best.logits, answers[0].logits)
+    assert len(orders) > 1  # or no order at all would do
+
+
+def test_there_are_three_candidates_for_any_prompt(
+    segmenter: Segmenter, embedded: Embedded
+) -> None:
+    box = (40, 30, 120, 90)
+    answers = segmenter.candidates(embedded, Prompt(box=box))
+    _, scores, _ = upstreams(embedded, [], [], box, multimask=True)
+    assert [a.predicted_iou for a in answers] == pytest.approx(sorted(scores, reverse=True))

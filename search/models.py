@@ -1,0 +1,99 @@
+"""The models that an index was built with, loaded when a query needs them."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from indexer.errors import ModelError
+from indexer.profiles import profile_from
+from indexer.recipe import Recipe, require_same
+
+if TYPE_CHECKING:
+    from indexer.embedding import Embedder
+    from indexer.records import Vector
+    from indexer.segmentation.segmenter import Segmenter
+
+
+class Models:
+    """CLIP for texts and pictures, SAM 2 for prompts. Safe to use from many threads."""
+
+    def __init__(self, recipe: Recipe, where: str, device: str) -> None:
+        """Load nothing yet.
+
+        Args:
+            recipe: of the index.
+            where: the index's place, for errors.
+            device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        """
+        self._recipe = recipe
+        self._where = where
+        self._device = device
+        self._profile = profile_from(recipe.provenance["profile"])
+        self._loading = threading.RLock()
+        self._embedder: Embedder | None = None
+        self._segmenter: Segmenter | None = None
+        self._words: Vector | None = None
+
+    def embedder(self) -> Embedder:
+        """Load the index's CLIP, once.
+
+        Raises:
+            ModelError: it cannot be built, or its weights cannot be had.
+            RecipeMismatch: it is no longer the one that the index was built with.
+        """
+        with self._loading:
+            if self._embedder is None:
+                from indexer.embedding import Embedder
+                from indexer.models import choose_device
+
+                embedder = Embedder(self._profile.clip, choose_device(self._device))
+                stored = self._recipe.vector_space
+                require_same("CLIP", stored, embedder.vector_space(), self._where)
+                self._embedder = embedder
+            return self._embedder
+
+    def segmenter(self) -> Segmenter:
+        """Load the index's SAM 2, once.
+
+        Raises:
+            ModelError: it cannot be built, or its weights cannot be had.
+        """
+        with self._loading:
+            if self._segmenter is None:
+                from indexer.models import choose_device
+                from indexer.segmentation.segmenter import Segmenter
+
+                device = choose_device(self._device)
+                self._segmenter = Segmenter(self._profile.sam2, self._profile.masks, device)
+            return self._segmenter
+
+    def words(self) -> Vector:
+        """Embed the words of the profile's vocabulary, once: float32, shape (n, dim).
+
+        Each is put into the first sentence template only: all of them rank no better.
+
+        Raises:
+            ModelError: the vocabulary is not there, or see `embedder`.
+        """
+        with self._loading:
+            if self._words is None:
+                from indexer.models import find_file
+                from search.labelling import read_vocabulary
+
+                name = self._profile.clip.vocabulary
+                path = find_file(name)
+                if path is None:
+                    raise ModelError(
+                        f"there is no vocabulary {name!r}", "put the file back where it was"
+                    )
+                phrases = [phrase for word in read_vocabulary(path) for phrase in word.phrases]
+                template = self._profile.clip.templates[0]
+                sentences = [template.replace("{}", phrase) for phrase in phrases]
+                self._words = self.embedder().texts(sentences)
+            return self._words
+
+    def unload(self) -> None:
+        """Let go of the models."""
+        with self._loading:
+            self._embedder = self._segmenter = self._words = None

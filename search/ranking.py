@@ -1,0 +1,172 @@
+"""From what is nearest to what is shown: order, cut, nested hits, groups, diversity, pages.
+
+Everything is decided from the top down, in blocks of fixed size, so that what a page holds does
+not depend on which pages were asked for before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from indexer.errors import QueryError
+from indexer.records import Box, Segment
+from indexer.segmentation import masks
+from search.hits import Hit
+from search.relevance import SPAN
+
+Ask = Callable[[int], list[Hit]]
+
+#: Hits that are looked at first, and put into the order of their relevance or diversity. Further
+#: ones follow as they come, by cosine.
+POOL = 100
+#: Share of a segment inside another from which the two are one thing and its part.
+_NESTED = 0.9
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How hits are arranged.
+
+    Attributes:
+        least: relevance that the best hit must have, see `search.relevance`; without such a hit
+            nothing is found. "auto" is what the number of segments suggests; None keeps all.
+        nested: keep hits that contain, or lie in, a better hit of the same image.
+        per_image: most hits of one image; None is any number.
+        diversity: 0 to 1, how much of a hit's place is decided by being unlike the hits before it
+            (maximal marginal relevance, Carbonell and Goldstein 1998).
+    """
+
+    least: float | Literal["auto"] | None = "auto"
+    nested: bool = False
+    per_image: int | None = None
+    diversity: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.per_image is not None and self.per_image < 1:
+            raise QueryError(f"{self.per_image} hits of an image are none", "give at least 1")
+        if not 0 <= self.diversity <= 1:
+            raise QueryError(
+                f"a diversity of {self.diversity} makes no sense", "give a number from 0 to 1"
+            )
+        if self.least not in (None, "auto") and (self.cut is None or math.isnan(self.cut)):
+            raise QueryError(
+                f"a relevance of {self.least} makes no sense", "give a number, or leave it out"
+            )
+
+    @property
+    def cut(self) -> float | None:
+        """`least` as a number; None where nothing is cut, or the number is not known yet."""
+        return None if self.least is None or isinstance(self.least, str) else float(self.least)
+
+
+#: Everything there is, put into order.
+UNCUT = Ranking(least=None, nested=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Arranged:
+    """One page of hits; `nearest` is the best one where nothing was relevant enough."""
+
+    hits: list[Hit]
+    nearest: Hit | None = None
+
+
+def arrange(ask: Ask, ranking: Ranking, limit: int, offset: int) -> Arranged:
+    """Return one page of the hits.
+
+    Args:
+        ask: returns the given number of hits with the best cosines, or all there are, with their
+            vectors.
+        ranking: how to arrange them; "auto" stands for no cut here.
+        limit: hits on the page.
+        offset: hits before it.
+    """
+    count = POOL
+    while True:
+        pool = ask(count)
+        first = _by_relevance(pool[:POOL])
+        if first and not _is_there(first, ranking):
+            return Arranged([], first[0])
+        kept = _narrowed([*first, *pool[POOL:]], ranking)
+        over = len(pool) < count or _has_ended(pool, ranking)
+        if len(kept) >= max(limit + offset, POOL if ranking.diversity else 0) or over:
+            return Arranged(_diverse(kept, ranking.diversity)[offset : offset + limit])
+        count *= 2
+
+
+def _by_relevance(hits: Iterable[Hit]) -> list[Hit]:
+    """Return hits by falling relevance, equal ones as they were."""
+    return sorted(hits, key=lambda hit: -(hit.relevance if hit.relevance is not None else 0.0))
+
+
+def _is_there(hits: Sequence[Hit], ranking: Ranking) -> bool:
+    best = hits[0].relevance
+    return best is None or ranking.cut is None or best >= ranking.cut
+
+
+def _has_ended(pool: Sequence[Hit], ranking: Ranking) -> bool:
+    """Return whether the second half of the hits holds nothing that is relevant enough."""
+    return not any(_is_relevant(hit, ranking) for hit in pool[len(pool) // 2 :])
+
+
+def _is_relevant(hit: Hit, ranking: Ranking) -> bool:
+    return hit.relevance is None or ranking.cut is None or hit.relevance >= ranking.cut - SPAN
+
+
+def _narrowed(hits: Iterable[Hit], ranking: Ranking) -> list[Hit]:
+    """Return the hits that are relevant, not nested in better ones, and not too many an image."""
+    kept: list[Hit] = []
+    by_image: dict[str, list[Hit]] = {}
+    for hit in hits:
+        others = by_image.setdefault(hit.image.id, [])
+        full = ranking.per_image is not None and len(others) >= ranking.per_image
+        if full or not _is_relevant(hit, ranking):
+            continue
+        if not ranking.nested and any(_are_nested(hit.segment, other.segment) for other in others):
+            continue
+        others.append(hit)
+        kept.append(hit)
+    return kept
+
+
+def _are_nested(one: Segment | None, other: Segment | None) -> bool:
+    """Return whether one of two segments of an image lies in the other."""
+    if one is None or other is None or not _overlap(one.region.box, other.region.box):
+        return False
+    inside = masks.share_inside([one.region.rle, other.region.rle])
+    return bool(max(inside[0, 1], inside[1, 0]) >= _NESTED)
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _diverse(hits: list[Hit], diversity: float) -> list[Hit]:
+    """Reorder the first hits by maximal marginal relevance; the others follow as they were."""
+    first, rest = hits[:POOL], hits[POOL:]
+    if not diversity or len(first) <= 1:
+        return hits
+    vectors = np.stack([_vector(hit) for hit in first])
+    values = np.array([hit.score if hit.relevance is None else hit.relevance for hit in first])
+    spread = float(np.ptp(values)) or 1.0
+    values = (values - values.min()) / spread
+    alike = vectors @ vectors.T
+    chosen, nearest = [0], alike[0].copy()
+    while len(chosen) < len(first):
+        marginal = (1 - diversity) * values - diversity * nearest
+        marginal[chosen] = -np.inf
+        best = int(marginal.argmax())
+        chosen.append(best)
+        nearest = np.maximum(nearest, alike[best])
+    return [*(first[number] for number in chosen), *rest]
+
+
+def _vector(hit: Hit) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    vector = hit.image.vector if hit.segment is None else hit.segment.vector
+    assert vector is not None  # noqa: S101 - `ask` gives hits with vectors
+    return vector
