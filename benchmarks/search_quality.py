@@ -185,7 +185,7 @@ def relations(library: Library, seed: int) -> Figures:
         for source, one, how, other in queries:
             query = SceneQuery.parse([one, other], [f"{one} {how} {other}"])
             names = [hit.hits[0].path.name for hit in library.searcher.scene(query).hits]
-            right += sum(_holds(library.scenes[name], one, how, other) for name in names)
+            right += sum(holds(library.scenes[name], one, how, other) for name in names)
             returned += len(names)
             found += source in names
         figures[f"scene_precision_{kind}"] = right / max(returned, 1)
@@ -239,14 +239,15 @@ def _scene_queries(
         for other in scene.objects
         for how in ("left-of", "right-of", "above", "below")
         if _called(one, coloured=coloured) != _called(other, coloured=coloured)
-        and _lies(one, how, other)
+        and lies(one, how, other)
     ]
     return rng.sample(every, min(_SCENE_QUERIES, len(every)))
 
 
-def _holds(scene: Scene, one: str, how: str, other: str) -> bool:
+def holds(scene: Scene, one: str, how: str, other: str) -> bool:
+    """Return whether a scene shows two things, by class or colour and class, lying so."""
     ones, others = (list(_named(scene, name)) for name in (one, other))
-    return any(_lies(a, how, b) for a in ones for b in others)
+    return any(lies(a, how, b) for a in ones for b in others)
 
 
 def _named(scene: Scene, name: str) -> Iterator[DrawnObject]:
@@ -255,7 +256,8 @@ def _named(scene: Scene, name: str) -> Iterator[DrawnObject]:
             yield drawn
 
 
-def _lies(one: DrawnObject, how: str, other: DrawnObject) -> bool:
+def lies(one: DrawnObject, how: str, other: DrawnObject) -> bool:
+    """Return whether the centre of one object's visible pixels lies so to the other's."""
     if not (one.mask.any() and other.mask.any()):
         return False
     (y, x), (y_other, x_other) = _centre(one.mask), _centre(other.mask)

@@ -107,8 +107,8 @@ def test_examples_of_any_kind(find: Find, library_folder: Path, some_ids: list[s
 def test_filters(find: Find, library_folder: Path) -> None:
     narrow = ("--path", library_folder / "2024", "--min-area", "0", "--since", "2024-01-01")
     assert {Path(hit["path"]).name for hit in find("text", "x", *narrow)} == {"may.jpg"}
-    narrow = ("--glob", "*.jpg", "--image-format", "jpg", "--until", "2024-05-31")
-    assert {Path(hit["path"]).name for hit in find("text", "x", *narrow)} == {"may.jpg"}
+    others = ("--glob", "*.jpg", "--image-format", "jpg", "--until", "2024-05-31")
+    assert {Path(hit["path"]).name for hit in find("text", "x", *others)} == {"may.jpg"}
     assert {hit["depth"] for hit in find("text", "x", "--max-depth", "0")} == {0}
 
 
