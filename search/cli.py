@@ -12,7 +12,11 @@ from indexer import cli as indexer_cli
 from indexer import console, malloc, models_cli
 from indexer.console import Format
 from indexer.progress import Progress
-from search import eval_cli, export_cli, find_cli, library_cli, segment_cli
+from search.commands import eval as eval_cli
+from search.commands import export as export_cli
+from search.commands import find as find_cli
+from search.commands import library as library_cli
+from search.commands import segment as segment_cli
 
 if TYPE_CHECKING:
     from search.hits import Hit

@@ -10,7 +10,7 @@ import typer
 
 from indexer import console
 from indexer.errors import QueryError
-from search import parsing
+from search.commands import parsing
 
 if TYPE_CHECKING:
     from indexer.crops import Pixels

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from indexer.errors import SegsearchError
-from search import parsing
+from search.commands import parsing
 
 if TYPE_CHECKING:
     import PIL.Image

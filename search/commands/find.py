@@ -11,8 +11,8 @@ import typer
 
 from indexer import console
 from indexer.console import Format, IndexOption
-from search import parsing
-from search.options import (
+from search.commands import parsing
+from search.commands.options import (
     ByOptions,
     DeviceOptions,
     FilterOptions,

@@ -18,10 +18,10 @@ from indexer import console, malloc
 from indexer.console import DeviceOption, Format, FormatOption, IndexOption
 from indexer.errors import Stopped
 from indexer.stopping import stop_at_signal
-from search import parsing
+from search.commands import parsing
+from search.commands.options import MAX_HITS, FilterOptions, RankingOptions, with_bags
+from search.commands.segment_files import Files
 from search.export import FILES, PICTURES, How, Kind, Missing, Written
-from search.options import MAX_HITS, FilterOptions, RankingOptions, with_bags
-from search.segment_files import Files
 
 if TYPE_CHECKING:
     import threading

@@ -15,7 +15,7 @@ from indexer import console
 from indexer.console import DeviceOption, Format, FormatOption, IndexOption
 from indexer.errors import QueryError
 from indexer.progress import amount
-from search.options import FilterOptions, with_bags
+from search.commands.options import FilterOptions, with_bags
 
 if TYPE_CHECKING:
     from indexer.index import Index

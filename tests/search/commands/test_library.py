@@ -16,7 +16,8 @@ import pytest
 from indexer.recipe import recipe_from
 from indexer.store import open_store
 from indexer.store.base import KINDS, VECTOR_KINDS
-from search import cli, library_cli
+from search import cli
+from search.commands import library
 from search.labelling import MIN_SCORE
 
 
@@ -98,7 +99,7 @@ def test_labels_come_and_go(run: Callable[..., Run], copied: str, tmp_path: Path
 
 
 def test_the_score_that_is_enough_is_that_of_the_python_api() -> None:
-    assert inspect.signature(library_cli.label).parameters["min_score"].default == MIN_SCORE
+    assert inspect.signature(library.label).parameters["min_score"].default == MIN_SCORE
 
 
 def test_the_words_of_the_profile(run: Callable[..., Run], copied: str) -> None:

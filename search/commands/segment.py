@@ -10,9 +10,9 @@ import typer
 
 from indexer import console, malloc
 from indexer.console import DeviceOption, Format, FormatOption
-from search import parsing
-from search.segment_files import Files
-from search.segment_question import CANDIDATES, Found, Question, cut_many, cut_one
+from search.commands import parsing
+from search.commands.segment_files import Files
+from search.commands.segment_question import CANDIDATES, Found, Question, cut_many, cut_one
 
 if TYPE_CHECKING:
     from indexer.segmentation.segmenter import Segmenter

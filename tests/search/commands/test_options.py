@@ -14,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from search import Filters, Place, Ranking
-from search.options import (
+from search.commands.options import (
     ByOptions,
     DeviceOptions,
     FilterOptions,

@@ -65,7 +65,7 @@ def run(
     run_loading: Callable[..., Run], segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Run]:
     """Run the command likewise, with the same SAM 2, loaded already."""
-    monkeypatch.setattr("search.segment_cli._load", lambda *_: segmenter)
+    monkeypatch.setattr("search.commands.segment._load", lambda *_: segmenter)
     return run_loading
 
 
@@ -286,7 +286,7 @@ def test_mistakes(
     def unexpected(*_: object) -> Segmenter:
         raise AssertionError("mistakes are found before the model is loaded")
 
-    monkeypatch.setattr("search.segment_cli._load", unexpected)
+    monkeypatch.setattr("search.commands.segment._load", unexpected)
     PIL.Image.new("L", (5, 4), 255).save("small.png")
     PIL.Image.new("L", SIZE, 0).save("black.png")
     Path("folder.png").mkdir()

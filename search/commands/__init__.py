@@ -1,0 +1,1 @@
+"""The commands of `search` and `segsearch`, and the options that they share."""
