@@ -22,7 +22,7 @@ from search.globs import AnyFound, Glob, Narrowed, matching
 from search.hits import Answer, Hit
 from search.queries import Part
 from search.ranking import Ranking, arrange
-from search.relevance import SAMPLE, Background, least_for
+from search.relevance import LEAST_SAMPLE, SAMPLE, Background, least_for
 
 By = Literal["segment", "image"]
 NO_FILTERS = Filters()
@@ -91,6 +91,8 @@ class Asker:
         asked = _Asked(
             self._index, parts, look, Narrowed(where, within), Background(sample.rows, words), roots
         )
+        if len(sample.rows) < LEAST_SAMPLE and words is None:
+            least = None  # nothing can be told
         arranged = arrange(
             asked.hits(), replace(look.ranking, least=least), look.limit, look.offset
         )
@@ -101,12 +103,12 @@ class Asker:
     ) -> float | None:
         """Return the cut that suits what is searched.
 
-        Whole pictures are not cut unless that is asked for, nor is what has to be like several
-        things: which relevance tells there was not found out.
+        Whole pictures are not cut unless that is asked for, nor is what has to be like a text and
+        a picture: which relevance tells there was not found out.
         """
         if look.ranking.least != "auto":
             return look.ranking.least
-        if look.by == "image" or len(parts) > 1:
+        if look.by == "image" or sum(part.wanted for part in parts) > 1:
             return None
         if where == EVERYTHING:
             return least_for(sample.count)
@@ -181,10 +183,9 @@ class _Asked:
             return []
         vectors = np.stack([_vector(one) for one in found])
         measured = self.background.measure(self.parts, vectors)
-        wanted = np.stack([part.vector for part in self.parts if part.wanted])
-        scores = (vectors @ wanted.T).mean(axis=1).tolist()
-        if len(wanted) == 1:
-            scores = [one.score for one in found]
+        if len(self.parts) == 1 and self.look.by == "image":
+            measured = replace(measured, relevance=None)  # whole pictures go by their cosines
+        scores = self._scores(found, vectors)
         images = {one.image.id: one.image for one in found}
         paths = {
             id_: tuple(locate(path, self.roots) for path in image.paths)
@@ -200,6 +201,18 @@ class _Asked:
             )
             for row, one in enumerate(found)
         ]
+
+    def _scores(self, found: Sequence[AnyFound], vectors: Vector) -> list[float]:
+        """Return cosines: of several parts, the mean, less half of that of what is not wanted."""
+        if len(self.parts) == 1:
+            return [one.score for one in found]
+        weights = [(part.vector, part.wanted) for part in self.parts]
+        wanted = np.stack([vector for vector, is_wanted in weights if is_wanted])
+        scores = (vectors @ wanted.T).mean(axis=1)
+        unwanted = [vector for vector, is_wanted in weights if not is_wanted]
+        if unwanted:
+            scores = scores - (vectors @ np.stack(unwanted).T).mean(axis=1) / 2
+        return [float(score) for score in scores]
 
 
 def _id(found: AnyFound) -> str:

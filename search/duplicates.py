@@ -22,7 +22,7 @@ from typing import Any, Literal, Protocol
 from indexer.errors import QueryError
 from indexer.index import Index
 from indexer.library.paths import full_path, split_path
-from indexer.records import UNFINISHED, Box, Image, Segment, Vector
+from indexer.records import UNFINISHED, Box, File, Image, Segment, Vector
 from indexer.roots import locate
 from indexer.store.base import EVERYTHING, Filter
 
@@ -105,9 +105,14 @@ class Group:
         return [(member, file) for member in self.members for file in member.files]
 
     @property
+    def spare(self) -> list[Copy]:
+        """The files that are there besides the first one that is."""
+        return [file for _, file in self.files if file.there][1:]
+
+    @property
     def spare_bytes(self) -> int:
-        """What the files other than the first take, as far as the index knows their sizes."""
-        return sum(file.bytes or 0 for _, file in self.files[1:])
+        """What the spare files take, as far as the index knows their sizes."""
+        return sum(file.bytes or 0 for file in self.spare)
 
     def to_plain(self) -> dict[str, Any]:
         """Return the group as plain data, for JSON."""
@@ -115,9 +120,8 @@ class Group:
         if self.members[0].segment is not None:
             segments = [_plain_segment(each, each.segment) for each in self.members if each.segment]
             return {"kind": kind, "segments": segments}
-        files = [
-            _plain_file(member, file, keep=i == 0) for i, (member, file) in enumerate(self.files)
-        ]
+        kept = next((file for _, file in self.files if file.there), None)
+        files = [_plain_file(member, file, keep=file is kept) for member, file in self.files]
         return {"kind": kind, "spare_bytes": self.spare_bytes, "files": files}
 
 
@@ -288,19 +292,25 @@ def _members(index: Index, star: Sequence[_Seen], roots: dict[str, Path]) -> tup
 def _files(index: Index, images: Sequence[Image], roots: dict[str, Path]) -> list[tuple[Copy, ...]]:
     """Return the files of each image, those that are there first, then by path."""
     paths = {path: split_path(path) for image in images for path in image.paths}
-    sizes: dict[str, int] = {}
+    records: dict[str, File] = {}
     for root, of_root in itertools.groupby(sorted(paths.values()), key=lambda path: path[0]):
         known = index.files(root, [relative for _, relative in of_root])
-        sizes |= {full_path(root, path): file.size for path, file in known.items()}
-    copies = {path: _copy(locate(path, roots), sizes.get(path, UNFINISHED)) for path in paths}
+        records |= {full_path(root, path): file for path, file in known.items()}
+    copies = {path: _copy(locate(path, roots), records.get(path)) for path in paths}
     return [
         tuple(sorted((copies[path] for path in image.paths), key=lambda c: (not c.there, c.path)))
         for image in images
     ]
 
 
-def _copy(path: Path, size: int) -> Copy:
-    return Copy(path, None if size == UNFINISHED else size, path.exists())
+def _copy(path: Path, record: File | None) -> Copy:
+    size = None if record is None or record.size == UNFINISHED else record.size
+    try:
+        now = path.stat()
+    except OSError:
+        return Copy(path, size, there=False)
+    same = record is not None and (now.st_size, now.st_mtime_ns) == (record.size, record.mtime_ns)
+    return Copy(path, size, there=same)
 
 
 def _pages(images: Iterable[Image]) -> Iterator[list[Image]]:

@@ -17,7 +17,8 @@ class Hit:
 
     Attributes:
         score: cosine of its vector with the query's, -1 to 1; of a query for both a text and a
-            picture, the mean of the cosines with either.
+            picture, the mean of the cosines with either, less half of that with what of another
+            kind is unwanted.
         image: the picture it is, or lies in.
         segment: what was found in it; None where whole pictures were searched.
         paths: absolute paths of the files with this picture.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import threading
 from typing import TYPE_CHECKING
 
-from indexer.errors import ModelError
 from indexer.profiles import profile_from
 from indexer.recipe import Recipe, require_same
 
@@ -68,13 +69,14 @@ class Models:
                 self._segmenter = Segmenter(self._profile.sam2, self._profile.masks, device)
             return self._segmenter
 
-    def words(self) -> Vector:
+    def words(self) -> Vector | None:
         """Embed the words of the profile's vocabulary, once: float32, shape (n, dim).
 
-        Each is put into the first sentence template only: all of them rank no better.
+        Each is put into the first sentence template only: all of them rank no better. None, and a
+        warning, if the file of the words is not there any more.
 
         Raises:
-            ModelError: the vocabulary is not there, or see `embedder`.
+            ModelError: see `embedder`.
         """
         with self._loading:
             if self._words is None:
@@ -84,9 +86,11 @@ class Models:
                 name = self._profile.clip.vocabulary
                 path = find_file(name)
                 if path is None:
-                    raise ModelError(
-                        f"there is no vocabulary {name!r}", "put the file back where it was"
+                    _say_once(
+                        f"the vocabulary {name} of the index's profile is not there, so that "
+                        "relevance cannot hold texts against other words"
                     )
+                    return None
                 phrases = [phrase for word in read_vocabulary(path) for phrase in word.phrases]
                 template = self._profile.clip.templates[0]
                 sentences = [template.replace("{}", phrase) for phrase in phrases]
@@ -97,3 +101,8 @@ class Models:
         """Let go of the models."""
         with self._loading:
             self._embedder = self._segmenter = self._words = None
+
+
+@functools.cache
+def _say_once(what: str) -> None:
+    logging.getLogger(__name__).warning(what)

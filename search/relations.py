@@ -5,6 +5,7 @@ All of it is about what the picture shows, in its own plane: left and right are 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +30,14 @@ _RELATION = re.compile(rf"(.+?)\s+({'|'.join(get_args(How))})\s+(.+)", re.IGNORE
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 _AT_LEAST = re.compile(rf"at least (\d+|{'|'.join(_NUMBERS)})\s+(.+)", re.IGNORECASE)
 _MOST = 100
+_IRREGULAR = {
+    "leaves": "leaf",
+    "knives": "knife",
+    "buses": "bus",
+    "people": "person",
+    "children": "child",
+    "mice": "mouse",
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,7 @@ class Relation:
     other: str
 
     def __post_init__(self) -> None:
-        if self.thing == self.other:
+        if self.thing.casefold() == self.other.casefold():
             raise QueryError(
                 f"{self.thing!r} cannot lie {self.how} itself", "name two different things"
             )
@@ -89,19 +98,33 @@ class Count:
         """Read "mug", or "at least 3 mugs", which means three of "mug".
 
         Raises:
-            QueryError: the number is 0, or more than a picture is likely to show.
+            QueryError: the number is none, or more than a picture is likely to show, or a relation
+                is in it.
         """
-        found = _AT_LEAST.fullmatch(text.strip())
-        if found is None:
+        if not is_count(text):
             return cls(text.strip())
+        found = _AT_LEAST.fullmatch(text.strip())
+        if found is None or _RELATION.fullmatch(found[2]):
+            raise QueryError(
+                f"{text!r} is not understood",
+                "write 'at least 3 mugs', and what lies how as a relation of its own",
+            )
         number = _NUMBERS.get(found[1].lower()) or int(found[1])
         if not 1 <= number <= _MOST:
             raise QueryError(f"at least {number} of a thing?", f"ask for 1 to {_MOST}")
         return cls(singular(found[2]) if number > 1 else found[2], number)
 
 
+def is_count(text: str) -> bool:
+    """Return whether a text begins as a number of things does."""
+    return text.strip().casefold().startswith("at least ")
+
+
 def singular(noun: str) -> str:
     """Return an English noun phrase in the singular, as far as its ending tells."""
+    for plural, one in _IRREGULAR.items():
+        if noun == plural or noun.endswith(f" {plural}"):
+            return noun.removesuffix(plural) + one
     for ending, one in (("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("xes", "x"), ("sses", "ss")):
         if noun.endswith(ending) and len(noun) > len(ending) + 1:
             return noun.removesuffix(ending) + one
@@ -110,6 +133,7 @@ def singular(noun: str) -> str:
     return noun
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def are_one(one: Region, other: Region) -> bool:
     """Return whether two segments show the same thing: half of what they cover is in both."""
     if _gap(one.box, other.box) > 0:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from indexer.errors import QueryError
 from search.hits import Hit
 from search.queries import Example, Query, Text
-from search.relations import Count, Relation, are_one
+from search.relations import Count, Relation, are_one, is_count, singular
 from search.relevance import SPAN
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Segments that are looked at for each thing, and for each thing in one picture.
 _HITS, _HITS_PER_IMAGE = 2000, 6
+#: Ways of choosing the things that are looked at in one picture.
+_CHOICES = 5000
 #: By how much less relevant a thing may be than the best of its kind must be. Half of what a search
 #: for one thing allows: a scene is wrong as soon as one of its things is.
 _SPAN = SPAN / 2
@@ -66,20 +69,29 @@ class Scene:
             QueryError: a relation makes no sense.
         """
         counts = [Count.parse(part) for part in parts]
-        placed = []
-        for text in relations:
-            count = Count.parse(text)
-            if count.number > 1:
-                counts.append(count)
-                continue
-            relation = Relation.parse(text)
-            placed.append(relation)
-            counts += [Count(relation.thing), Count(relation.other)]
+        given = [
+            Count.parse(text) if is_count(text) else Relation.parse(text) for text in relations
+        ]
+        counts += [one for one in given if isinstance(one, Count)]
         numbers: dict[str, int] = {}
+        names: dict[str, str] = {}
         for count in counts:
-            numbers[count.thing] = max(count.number, numbers.get(count.thing, 1))
-        things = {name: (Text(name), number) for name, number in numbers.items()}
-        return cls(things, tuple(placed))
+            name = names.setdefault(count.thing.casefold(), count.thing)
+            numbers[name] = max(count.number, numbers.get(name, 1))
+
+        def named(thing: str) -> str:
+            """Return a thing as the parts call it; it is a part if it was none."""
+            known = names.get(thing.casefold()) or names.get(singular(thing).casefold())
+            name = known or names.setdefault(thing.casefold(), thing)
+            numbers.setdefault(name, 1)
+            return name
+
+        placed = tuple(
+            Relation(named(one.thing), one.how, named(one.other))
+            for one in given
+            if isinstance(one, Relation)
+        )
+        return cls({name: (Text(name), number) for name, number in numbers.items()}, placed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,8 +135,8 @@ class SceneAnswer:
 def find_scene(searcher: Searcher, scene: Scene, look: Look) -> SceneAnswer:
     """Find pictures that show a scene; see `Searcher.scene`."""
     by_thing: dict[str, dict[str, list[Hit]]] = {}
-    ranking = replace(look.ranking, per_image=_HITS_PER_IMAGE + scene_size(scene), diversity=0.0)
-    for name, (example, _) in scene.things.items():
+    for name, (example, number) in scene.things.items():
+        ranking = replace(look.ranking, per_image=_HITS_PER_IMAGE + number, diversity=0.0)
         found = searcher.find(Query((example,)), limit=_HITS, filters=look.filters, ranking=ranking)
         grouped: dict[str, list[Hit]] = {}
         for hit in found:
@@ -146,23 +158,23 @@ def _is_relevant(hit: Hit, least: float | None) -> bool:
     return least is None or hit.relevance is None or hit.relevance >= least - _SPAN
 
 
-def scene_size(scene: Scene) -> int:
-    """Return how many segments show a scene at least."""
-    return sum(number for _, number in scene.things.values())
-
-
 def _joined(scene: Scene, candidates: Mapping[str, Sequence[Hit]]) -> SceneHit | None:
     """Return the best way in which a picture shows the scene, or None if it does not.
 
     One segment of each thing is chosen so that the relations hold and no segment is two things;
     then come the others that a number asks for.
     """
+    if any(
+        len(_different(candidates[name], number)) < number
+        for name, (_, number) in scene.things.items()
+    ):
+        return None
     best: SceneHit | None = None
 
     def is_better(hit: Hit) -> bool:
         return best is None or _value(hit) > best.relevance
 
-    for chosen in _choices(scene, is_better, candidates, {}):
+    for chosen in islice(_choices(scene, is_better, candidates, {}), _CHOICES):
         things = _counted(scene, chosen, candidates)
         if things is None:
             continue
@@ -170,6 +182,17 @@ def _joined(scene: Scene, candidates: Mapping[str, Sequence[Hit]]) -> SceneHit |
         if best is None or value > best.relevance:
             best = SceneHit(value, things)
     return best
+
+
+def _different(hits: Sequence[Hit], number: int) -> list[Hit]:
+    """Return up to `number` hits, the best first, no two of which show the same thing."""
+    found: list[Hit] = []
+    for hit in hits:
+        if len(found) == number:
+            break
+        if not any(are_one(_region(hit), _region(other)) for other in found):
+            found.append(hit)
+    return found
 
 
 def _choices(

@@ -342,16 +342,21 @@ def _show_scenes(found: SceneAnswer, output: OutputOptions, title: str, recipe: 
 
 def _save(hits: Sequence[Hit], output: OutputOptions, title: str, recipe: Recipe) -> None:
     if output.save is None:
+        if output.kinds:
+            raise typer.BadParameter("--as says what is written: add --save FOLDER")
         return
     from search.export.export import SAVED, save
     from search.export.kinds import FILES, Kind, Missing
 
     kinds = tuple(output.kinds or SAVED)
-    for one in save(hits, output.save, title, kinds, recipe=recipe):
-        if isinstance(one, Missing):
-            console.say(f"not drawn: {console.readable(one.hit.path)}: {one.why}")
+    written = save(hits, output.save, title, kinds, recipe=recipe)
+    missing = {one.hit.path: one.why for one in written if isinstance(one, Missing)}
+    for path, why in missing.items():
+        console.say(f"not drawn: {console.readable(path)}: {why}")
     shown = output.save / FILES[Kind.sheet] if Kind.sheet in kinds else output.save
     console.say(f"open {shown}")
+    if missing:
+        raise typer.Exit(console.EXIT_SOME_FAILED)
 
 
 def _examples(

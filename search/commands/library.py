@@ -285,7 +285,7 @@ def _summary(groups: list[Group], of: Of) -> str:
     many = f"{len(groups)} group{'' if len(groups) == 1 else 's'}"
     if of == "segments":
         return f"{many} of {sum(len(group.members) for group in groups)} segments"
-    spare = sum(len(group.files) - 1 for group in groups)
+    spare = sum(len(group.spare) for group in groups)
     files = f"{spare} file{'' if spare == 1 else 's'}"
     size = amount(sum(group.spare_bytes for group in groups))
     return f"{many}; {files} could go, {size}; look at them before you delete any"

@@ -175,6 +175,8 @@ class RankingOptions:
         """Return them as the Python API takes them."""
         from search.ranking import Ranking
 
+        if self.all_ and self.least is not None:
+            raise typer.BadParameter("--all shows everything: leave --min-relevance out")
         if self.all_:
             return Ranking(None, self.nested, self.per_image, self.diversity)
         least: float | Literal["auto"] = "auto" if self.least is None else self.least

@@ -146,7 +146,8 @@ def _answer(
 ) -> list[Found]:
     """Ask, write the files, and return what was found."""
     pixels = parsing.picture(picture)
-    files.check(picture, many=question.many)
+    inputs = (picture, question.mask, question.boxes)
+    files.check([path for path in inputs if path is not None], many=question.many)
     behind, detections = files.behind(), question.detections(picture)
     if question.many:
         malloc.keep_freed_memory()

@@ -45,11 +45,11 @@ class Files:
     background: str | None = None
     composite: Path | None = None
 
-    def check(self, picture: Path, *, many: bool) -> None:
+    def check(self, inputs: Sequence[Path], *, many: bool) -> None:
         """Refuse what cannot be written, before anything is computed.
 
         Args:
-            picture: must not be overwritten.
+            inputs: must not be overwritten.
             many: whether there may be several objects.
 
         Raises:
@@ -67,13 +67,14 @@ class Files:
                 "--background and --composite belong together: what is behind, and the file"
             )
         named = list(self._named())
+        read = {path.resolve() for path in (*inputs, Path(self.background or "#"))}
         for option, file, suffixes in named:
             if file.suffix.lower() not in suffixes:
                 raise typer.BadParameter(f"{option} {file} must end in {' or '.join(suffixes)}")
-            if file.exists() and file.samefile(picture):
-                raise typer.BadParameter(f"{option} {file} is the picture itself")
+            if file.resolve() in read:
+                raise typer.BadParameter(f"{option} {file} is read as well: give another file")
             _check_writable(file)
-        if len({file.absolute() for _, file, _ in named}) < len(named):
+        if len({file.resolve() for _, file, _ in named}) < len(named):
             raise typer.BadParameter("two files of the same name: give each its own")
 
     def behind(self) -> Background | None:

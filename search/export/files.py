@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ def replacing(file: Path) -> Iterator[Path]:
 
     Until then, and when it does not, a file that was there before stays as it is.
     """
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    part = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         yield part
         part.replace(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shlex
@@ -14,8 +15,9 @@ import pytest
 import typer
 
 from indexer import cli as indexer_cli
-from indexer import console, models_cli
+from indexer import console, embedding, models_cli
 from indexer.profiles import configs_dir
+from indexer.segmentation import segmenter
 from search import cli
 from tests.search.conftest import Run
 
@@ -152,6 +154,9 @@ def test_the_examples_run(
     """Every example of the README and of every --help, in a folder that has what they name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("search.demo._SCENES", 2)  # sixty take minutes
+    for model in (embedding.Embedder, segmenter.Segmenter):  # load each only once
+        home = f"{model.__module__}.{model.__name__}"
+        monkeypatch.setattr(home, functools.cache(model))
     shutil.copytree(library_folder, tmp_path / "photos")
     (tmp_path / "scans").mkdir()
     shutil.copy(library_folder / "a.png", tmp_path / "scans")
@@ -166,7 +171,8 @@ def test_the_examples_run(
         "120,200": "12,20",
         "300,40": "30,4",
         "./old-photos": "./photos",
-        "balanced": "demo",  # others would be downloaded
+        "balanced": fast_yaml,  # others would be downloaded, or take longer
+        "demo": fast_yaml,
     }
     shutil.copy(configs_dir() / "demo.yaml", tmp_path / "mine.yaml")
     box = {"file_name": "a.png", "bbox": [10, 10, 40, 30], "category_name": "mug", "score": 0.9}
@@ -188,11 +194,13 @@ def test_the_examples_run(
     of_host = shutil.ignore_patterns("host*", "*.lock")
     shutil.copytree(where, tmp_path / "idx", ignore=of_host)
     examples = [e for _, help_text in _commands() for e in _examples(help_text)]
-    for example in [*examples, *_readme_examples()]:
-        words = [stand_ins.get(word, word) for word in example if word != "segsearch"]
-        if words[0] == "index":
-            own = ["--index", str(tmp_path / "other")]  # of another profile
-            words += own if "--profile" in words else ["--profile", fast_yaml]
+    for example in dict.fromkeys(map(tuple, [*examples, *_readme_examples()])):
+        command, *words = [word for word in example if word != "segsearch"]
+        words = [command, *(stand_ins.get(word, word) for word in words)]
+        if command == "index" and "--profile" in words:
+            words += ["--index", str(tmp_path / "other")]
+        elif command in ("index", "segment") or words[:2] == ["search", "eval"]:
+            words += [] if "--profile" in words else ["--profile", fast_yaml]
         done = run(*words)
         assert done.code == 0, f"{' '.join(example)}: {done.err}"
     assert len(examples) + len(list(_readme_examples())) > 15

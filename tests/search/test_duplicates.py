@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,18 +71,24 @@ def test_groups_are_stars_not_chains(index: Index, tmp_path: Path) -> None:
     assert not groups[0].exact
 
 
+def put(path: Path, bytes_: int) -> None:
+    """Write a file of which size and time are those of its record."""
+    path.write_bytes(bytes(bytes_))
+    os.utime(path, ns=(1, 1))
+
+
 def test_the_best_is_kept(index: Index, tmp_path: Path) -> None:
     add(index, tmp_path, "d.png", vector=at(0), picture=size(20, 10), bytes_=300)
     add(index, tmp_path, "c.png", vector=at(1), picture=size(10, 20), bytes_=300)
     add(index, tmp_path, "b.png", vector=at(2), picture=size(20, 10), bytes_=400)
     add(index, tmp_path, "a.png", vector=at(3), picture=size(19, 10), bytes_=900)
     add(index, tmp_path, "gone.png", vector=at(4), picture=size(99, 99), bytes_=999)
-    for name in "abcd":
-        (tmp_path / f"{name}.png").touch()
+    for name, bytes_ in (("a", 900), ("b", 400), ("c", 300), ("d", 300)):
+        put(tmp_path / f"{name}.png", bytes_)
     (group,) = duplicates(index)
     assert names([group])[0][0] == "b.png"
-    assert group.spare_bytes == 300 + 300 + 900 + 999
-    (tmp_path / "gone.png").touch()
+    assert group.spare_bytes == 300 + 300 + 900
+    put(tmp_path / "gone.png", 999)
     (group,) = duplicates(index)
     assert names([group]) == [["gone.png", "a.png", "b.png", "c.png", "d.png"]]
     (tmp_path / "gone.png").unlink()
@@ -91,11 +98,11 @@ def test_the_best_is_kept(index: Index, tmp_path: Path) -> None:
 
 
 def test_the_same_bytes_in_several_files(index: Index, tmp_path: Path) -> None:
-    (tmp_path / "b.png").touch()
+    put(tmp_path / "b.png", 70)
     add(index, tmp_path, "a.png", "b.png", "c.png", vector=at(0), bytes_=70)
     add(index, tmp_path, "other.png", vector=FAR, bytes_=5)
     (group,) = duplicates(index)
-    assert (group.exact, group.spare_bytes) == (True, 140)
+    assert (group.exact, group.spare_bytes) == (True, 0)
     assert names([group]) == [["b.png", "a.png", "c.png"]]  # what is there first
     image = group.members[0].image.id
     first: dict[str, Any] = {
@@ -105,9 +112,22 @@ def test_the_same_bytes_in_several_files(index: Index, tmp_path: Path) -> None:
     gone = first | {"keep": False, "there": False}
     assert group.to_plain() == {
         "kind": "exact",
-        "spare_bytes": 140,
+        "spare_bytes": 0,
         "files": [first, *(gone | {"path": f"{tmp_path}/{name}.png"} for name in "ac")],
     }
+
+
+def test_a_file_that_has_changed_since_is_never_spare(index: Index, tmp_path: Path) -> None:
+    add(index, tmp_path, "a.png", "b.png", "c.png", vector=at(0), bytes_=70)
+    for name in "abc":
+        put(tmp_path / f"{name}.png", 70)
+    (group,) = duplicates(index)
+    assert [copy.path.name for copy in group.spare] == ["b.png", "c.png"]
+    (tmp_path / "b.png").write_bytes(bytes(70))  # another time, maybe another picture
+    put(tmp_path / "a.png", 71)
+    (group,) = duplicates(index)
+    assert (names([group]), group.spare) == ([["c.png", "a.png", "b.png"]], [])
+    assert [file["keep"] for file in group.to_plain()["files"]] == [True, False, False]
 
 
 def test_unknown_sizes_are_none(index: Index, tmp_path: Path) -> None:

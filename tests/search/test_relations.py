@@ -148,3 +148,16 @@ def test_how_many_are_too_many(number: int) -> None:
 )
 def test_singulars(plural: str, one: str) -> None:
     assert singular(plural) == one
+
+
+@pytest.mark.parametrize("text", ["at least zero mugs", "at least 2 mugs left-of star"])
+def test_numbers_that_are_not_understood(text: str) -> None:
+    with pytest.raises(QueryError, match="is not understood"):
+        Count.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("plural", "one"), [("red leaves", "red leaf"), ("buses", "bus"), ("glass", "glass")]
+)
+def test_irregular_plurals(plural: str, one: str) -> None:
+    assert singular(plural) == one

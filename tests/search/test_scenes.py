@@ -190,3 +190,13 @@ def test_what_is_nowhere_is_named(searcher: Searcher) -> None:
     things = {"this": (like, 1), "that": (like, 1)}
     found = searcher.scene(Scene(things), ranking=Ranking(1e6))
     assert (found.hits, found.absent) == ((), ("this", "that"))
+
+
+def test_relations_name_parts_in_any_case_and_number() -> None:
+    scene = Scene.parse(["at least 2 Mugs"], ["mugs near star", "at least 1 hat"])
+    assert {name: number for name, (_, number) in scene.things.items()} == {
+        "Mug": 2,
+        "hat": 1,
+        "star": 1,
+    }
+    assert scene.relations == (Relation("Mug", "near", "star"),)

@@ -148,5 +148,4 @@ def test_every_way_to_arrange() -> None:
     _, ranking = asked("--min-relevance", "2", "--nested", "--per-image", "3", "--diversity", "0.5")
     assert ranking == Ranking(2, nested=True, per_image=3, diversity=0.5)
     assert asked("--all")[1] == Ranking(None)
-    assert asked("--all", "--min-relevance", "2")[1] == Ranking(None)
     assert asked("--min-relevance", "0")[1] == Ranking(0)

@@ -263,7 +263,7 @@ def test_the_picture_is_turned_as_exif_says(run: Callable[..., Run]) -> None:
         ("a.png --point 3,4 --mask m.jpg", 2, "--mask m.jpg must end in .png"),
         ("a.png --point 3,4 --cutout c", 2, "--cutout c must end in .png"),
         ("a.png --point 3,4 --overlay o.gif", 2, "o.gif must end in .png or .jpg or .jpeg"),
-        ("a.png --point 3,4 --mask a.png", 2, "--mask a.png is the picture itself"),
+        ("a.png --point 3,4 --mask a.png", 2, "--mask a.png is read as well"),
         ("a.png --point 3,4 --mask m.png --cutout ./m.png", 2, "two files of the same name"),
         ("a.png --point 3,4 --mask no/m.png", 1, "cannot write no/m.png: there is no folder no"),
         ("a.png --point 3,4 --mask folder.png", 1, "cannot write folder.png: it is a folder"),
