@@ -41,6 +41,7 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.search_latency
+	$(BIN)/python -m benchmarks.search_quality
 	$(BIN)/python -m benchmarks.automatic_masks
 	$(BIN)/python -m benchmarks.indexing $(if $(PHOTOS),--photos "$(PHOTOS)")
 	$(BIN)/python -m benchmarks.demo_models --mask-scenes 100

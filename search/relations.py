@@ -15,7 +15,6 @@ from typing import Literal, get_args
 from indexer.errors import QueryError
 from indexer.records import Box, Region, Rle
 from indexer.segmentation import masks
-from indexer.segmentation.rough_masks import filled
 
 How = Literal["left-of", "right-of", "above", "below", "inside", "near"]
 
@@ -175,6 +174,8 @@ def _inside(one: Region, other: Region) -> bool:
 @lru_cache(maxsize=256)  # of a photograph it takes tenths of a second, and many may be in a thing
 def _outlined(region: Region) -> Rle:
     """Return the mask of a segment with its holes filled."""
+    from indexer.segmentation.rough_masks import filled  # OpenCV, which few queries need
+
     mask = masks.decode(region.rle).copy()
     x0, y0, x1, y1 = region.box
     mask[y0:y1, x0:x1] = filled(mask[y0:y1, x0:x1])
