@@ -17,6 +17,7 @@ from indexer.profiles import Profile
 from indexer.store.base import KINDS, Filter, Kind, Payload, Point, Store
 from indexer.store.server import ServerStore
 from search import Searcher
+from search.ranking import UNCUT
 from tests.pictures import write_scene
 
 
@@ -207,7 +208,7 @@ def test_a_run_killed_at_any_write_ends_like_another(
         library.reset(before)
         died = killed(indexer, photos, library, number)
         with Searcher(tmp_path / "index") as searcher:
-            assert all(hit.path for hit in searcher.text("x", limit=100))
+            assert all(hit.path for hit in searcher.text("x", limit=100, ranking=UNCUT))
         indexer.index([photos], prune=True)
         assert plain(library.contents()) == expected, f"killed before write {number}"
         number += 1
