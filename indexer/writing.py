@@ -209,12 +209,5 @@ def image_records(
         )
         for id_, region, vector in zip(ids, regions, vectors[:-1], strict=True)
     ]
-    whole = Image(
-        id=image,
-        picture=picture,
-        paths=places,
-        n_segments=len(segments),
-        indexed_at=datetime.now(UTC),
-        vector=np.ascontiguousarray(vectors[-1]),
-    )
-    return whole, segments
+    now, vector = datetime.now(UTC), np.ascontiguousarray(vectors[-1])
+    return Image(image, picture, places, len(segments), now, vector), segments

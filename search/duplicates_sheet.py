@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from indexer.errors import PictureError
 from indexer.progress import amount
 from search.duplicates import Copy, Group, Member
 from search.export.files import replacing, writing_to
+from search.export.sheet import escaped
 from search.hits import Hit
 from search.pictures import draw, square_crop
 from search.reading import read_picture
@@ -113,7 +113,7 @@ def _card(member: Member, *, first: bool) -> str:
     paths = "\n".join(f'<div class="path">{_path(file)}</div>' for file in member.files)
     return _CARD.substitute(
         kind="keep" if first else "", picture=_picture(member), mark=mark,
-        facts=_escaped(_facts(member)), paths=paths,
+        facts=escaped(_facts(member)), paths=paths,
     )  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def _facts(member: Member) -> str:
 
 
 def _path(file: Copy) -> str:
-    return _escaped(str(file.path)) + ("" if file.there else " (gone)")
+    return escaped(str(file.path)) + ("" if file.there else " (gone)")
 
 
 def _picture(member: Member) -> str:
@@ -136,7 +136,7 @@ def _picture(member: Member) -> str:
     try:
         pixels = read_picture(Hit(member.score, member.image, member.segment, paths))
     except PictureError as error:
-        return f'<div class="gone">not shown: {_escaped(error.message)}</div>'
+        return f'<div class="gone">not shown: {escaped(error.message)}</div>'
     if member.segment is None:
         thumbnail = PIL.Image.fromarray(pixels)
         thumbnail.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
@@ -147,11 +147,5 @@ def _picture(member: Member) -> str:
     buffer = io.BytesIO()
     thumbnail.save(buffer, "JPEG", quality=_JPEG_QUALITY)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    name = _escaped(paths[0].name)
+    name = escaped(paths[0].name)
     return f'<img src="data:image/jpeg;base64,{data}" alt="{name}">'
-
-
-def _escaped(text: str) -> str:
-    """Return text for HTML; what is no text, or not shown, is a question mark."""
-    valid = text.encode("utf-8", "replace").decode("utf-8")
-    return html.escape("".join(c if c.isprintable() else "?" for c in valid))

@@ -47,8 +47,8 @@ class Hit:
         plain: dict[str, Any] = {
             "segment_id": None,
             "image_id": self.image.id,
-            "path": _text(self.path),
-            "paths": [_text(path) for path in self.paths],
+            "path": str(self.path),  # bytes that are not UTF-8 stay surrogate escapes
+            "paths": [str(path) for path in self.paths],
             "score": self.score,
             "standard_score": self.standard_score,
             "contrast": self.contrast,
@@ -108,8 +108,3 @@ class Answer(Sequence[Hit]):
 
     def __len__(self) -> int:
         return len(self.hits)
-
-
-def _text(path: Path) -> str:
-    """Return a path as text for JSON; bytes that are not UTF-8 stay surrogate escapes."""
-    return str(path)

@@ -108,10 +108,10 @@ class Sheet:
             picture=picture,
             detail=detail,
             score=_score(shot),
-            path=_escaped(str(first.path)),
-            name=_escaped(first.path.name),
-            facts="\n".join(f'<div class="facts">{_escaped(fact)}</div>' for fact in facts),
-            id=_escaped(id_),
+            path=escaped(str(first.path)),
+            name=escaped(first.path.name),
+            facts="\n".join(f'<div class="facts">{escaped(fact)}</div>' for fact in facts),
+            id=escaped(id_),
         )
         self._cards.write(card)
         self.shown += 1
@@ -136,7 +136,7 @@ def sheet_file(file: Path, title: str, *, ranked: bool) -> Iterator[Sheet]:
         sheet = Sheet(cards)
         yield sheet
         count = _count(sheet, ranked=ranked)
-        stream.write(_HEAD.substitute(title=_escaped(title), count=count))
+        stream.write(_HEAD.substitute(title=escaped(title), count=count))
         cards.seek(0)
         shutil.copyfileobj(cards, stream)
         stream.write(_FOOT)
@@ -201,10 +201,10 @@ def _img(picture: PIL.Image.Image, kind: str, alt: str) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=_JPEG_QUALITY)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f'<img class="{kind}" src="data:image/jpeg;base64,{data}" alt="{_escaped(alt)}">'
+    return f'<img class="{kind}" src="data:image/jpeg;base64,{data}" alt="{escaped(alt)}">'
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Return text for HTML; what is no text, or not shown, is a question mark."""
     valid = text.encode("utf-8", "replace").decode("utf-8")
     return html.escape("".join(c if c.isprintable() else "?" for c in valid))
