@@ -167,8 +167,9 @@ class Index:
 
     def forget_retryable(self, root: str, path: str) -> None:
         """Drop the failures at or below a relative path that the next scan will try again."""
-        conditions = (*_below(root, path), Match("retryable", (True,)))
-        self._store.delete("files", Filter(conditions))
+        below = _below(root, path)
+        if self._store.facet("files", "reason", where=Filter(below), limit=1):
+            self._store.delete("files", Filter((*below, Match("retryable", (True,)))))
 
     def write_image(self, image: Image, segments: Sequence[Segment]) -> None:
         """Write an image with all its segments, the image record last.

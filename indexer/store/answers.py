@@ -7,8 +7,6 @@ from dataclasses import replace
 from typing import Protocol
 from uuid import UUID
 
-import numpy as np
-
 from indexer.errors import StoreDamaged, StoreError
 from indexer.store.base import (
     EVERYTHING,
@@ -84,6 +82,8 @@ def check_query(kind: Kind, vector: Vector, dim: int) -> None:
     """Raise `StoreError` unless `vector` can be compared with the vectors of this kind."""
     if kind not in VECTOR_KINDS:
         raise StoreError(f"{kind} have no vectors to search")
+    import numpy as np
+
     if vector.shape != (dim,) or not np.isfinite(vector).all():
         raise StoreError(f"a query needs {dim} finite numbers, not shape {vector.shape}")
 
@@ -144,4 +144,6 @@ def _pages(store: Reader, kind: Kind) -> Iterator[Page]:
 
 
 def _norms(vectors: Sequence[Vector]) -> list[float]:
+    import numpy as np
+
     return [float(norm) for norm in np.linalg.norm(np.stack(vectors), axis=1)] if vectors else []

@@ -51,7 +51,7 @@ class EdgeStore:
 
         Raises:
             StoreUnavailable: another process has it open.
-            StoreDamaged: its files cannot be read.
+            StoreDamaged: its files cannot be read; of most of them, the first call says so.
         """
         self._folder = folder
         self._changing = threading.Lock()
@@ -125,6 +125,7 @@ class EdgeStore:
         try:
             fresh = EdgeShards.load(data, found)
             try:
+                fresh.open()
                 layout.move(source / layout.SETTINGS_FILE, self._folder / layout.SETTINGS_FILE)
             except BaseException:
                 fresh.close()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self, cast
 
-import numpy as np
 import qdrant_edge as qe
 
 from indexer.errors import SegsearchError, StoreDamaged, StoreError, StoreFull, StoreUnavailable
@@ -50,6 +50,9 @@ _INDEX_PARAMS: dict[IndexType, qe.PayloadSchemaType | qe.KeywordIndexParams] = {
 class EdgeShards:
     """The reading and writing part of a `Store`, on shards in one folder inside the index folder.
 
+    A shard is opened when it is first used: that takes as long as everything else that a run with
+    nothing new asks for, and such a run needs two of the four.
+
     Attributes:
         settings: the recipe and dimension that the records were made with.
     """
@@ -60,29 +63,38 @@ class EdgeShards:
         self._data = data
         self._dim = settings.dim
         self._shards: dict[Kind, qe.EdgeShard] = {}
+        self._loading = threading.Lock()
 
     @classmethod
     def create(cls, data: Path, settings: Settings) -> Self:
         """Make empty shards in the new folder `data`."""
         made = cls(data, settings)
-        with made._opening(StoreError):
-            for kind in KINDS:
-                made._shards[kind] = _create_shard(data / kind, kind, settings.dim)
+        try:
+            with translated(data.parent):
+                for kind in KINDS:
+                    made._shards[kind] = _create_shard(data / kind, kind, settings.dim)
+        except BaseException:
+            made.close()
+            raise
         return made
 
     @classmethod
     def load(cls, data: Path, settings: Settings) -> Self:
-        """Open the shards in `data`.
+        """Open the shards in `data`: the roots', which nobody else may have open, the rest later.
 
         Raises:
             StoreUnavailable: another process has them open.
-            StoreDamaged: their files cannot be read.
+            StoreDamaged: their files cannot be read. Of a shard that is opened later, its first
+                use raises that.
         """
         loaded = cls(data, settings)
-        with loaded._opening(StoreDamaged):
-            for kind in KINDS:
-                loaded._shards[kind] = qe.EdgeShard.load(str(data / kind))
+        loaded._loaded("roots")
         return loaded
+
+    def open(self) -> None:
+        """Open the shards that no call has used yet. Raises `StoreDamaged`."""
+        for kind in KINDS:
+            self._loaded(kind)
 
     def upsert(self, kind: Kind, points: Sequence[Point]) -> None:
         """See `Store.upsert`."""
@@ -196,7 +208,7 @@ class EdgeShards:
 
     def flush(self) -> None:
         """See `Store.flush`."""
-        for kind in KINDS:
+        for kind in tuple(self._shards):  # what is not open has been written out
             with self._shard(kind) as shard:
                 shard.flush()
 
@@ -211,16 +223,13 @@ class EdgeShards:
     @contextmanager
     def _shard(self, kind: Kind) -> Iterator[qe.EdgeShard]:
         with translated(self._data.parent):
-            yield self._shards[kind]
+            yield self._loaded(kind)
 
-    @contextmanager
-    def _opening(self, otherwise: type[StoreError]) -> Iterator[None]:
-        try:
-            with translated(self._data.parent, otherwise=otherwise):
-                yield
-        except BaseException:
-            self.close()
-            raise
+    def _loaded(self, kind: Kind) -> qe.EdgeShard:
+        with self._loading, translated(self._data.parent, otherwise=StoreDamaged):
+            if kind not in self._shards:
+                self._shards[kind] = qe.EdgeShard.load(str(self._data / kind))
+            return self._shards[kind]
 
 
 def _create_shard(path: Path, kind: Kind, dim: int) -> qe.EdgeShard:
@@ -241,8 +250,11 @@ def _point(record: qe.Record) -> Point:
 
 
 def _vector(stored: object) -> Vector | None:
-    # A point without a vector comes back with an empty mapping of vectors.
-    return np.asarray(stored, np.float32) if isinstance(stored, list) else None
+    if not isinstance(stored, list):  # of a point without one: an empty mapping
+        return None
+    import numpy as np  # here, as what asks for no vectors starts sooner without it
+
+    return np.asarray(stored, np.float32)
 
 
 def _filter(where: Filter) -> qe.Filter:
@@ -278,14 +290,19 @@ def _range(gte: float | str | None, lte: float | str | None) -> qe.RangeType:
 def _match(field: str, values: Sequence[str | int | bool]) -> qe.Filter:
     words = [value for value in values if isinstance(value, str)]
     numbers = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
-    # Edge takes Python's bool for a number, numpy's for what it is.
-    flags = [cast("bool", np.bool_(value)) for value in values if isinstance(value, bool)]
-    matches: list[qe.MatchType] = [qe.MatchValue(flag) for flag in flags]
+    matches = [_match_flag(value) for value in values if isinstance(value, bool)]
     if words:
         matches.append(qe.MatchAny(words))
     if numbers:
         matches.append(qe.MatchAny(numbers))
     return qe.Filter(should=[qe.FieldCondition(field, match=m) for m in matches] or [_NOTHING])
+
+
+def _match_flag(value: bool) -> qe.MatchType:
+    import numpy as np
+
+    # Edge takes Python's bool for a number, numpy's for what it is.
+    return qe.MatchValue(cast("bool", np.bool_(value)))
 
 
 @contextmanager

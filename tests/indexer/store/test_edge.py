@@ -11,7 +11,7 @@ import pytest
 
 from indexer.errors import StoreDamaged, StoreError, StoreUnavailable
 from indexer.store import discard, layout
-from indexer.store.base import KINDS, Filter, Match
+from indexer.store.base import KINDS, Filter, Kind, Match
 from indexer.store.edge import EdgeStore
 from tests.indexer.store.samples import DIM, RECIPE, SEGMENTS, segment, uid, vec
 
@@ -116,18 +116,24 @@ def test_check_notices_changed_settings(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_missing_part_is_called_damage(folder: Path, kind: str) -> None:
+def test_a_missing_part_is_called_damage(folder: Path, kind: Kind) -> None:
     (data(folder) / kind).rename(folder / "elsewhere")
-    with pytest.raises(StoreDamaged, match="index the pictures again"):
-        EdgeStore(folder)
+    with (
+        pytest.raises(StoreDamaged, match="index the pictures again"),
+        closing(EdgeStore(folder)) as store,
+    ):
+        store.count(kind)
 
 
 @pytest.mark.parametrize("name", ["segment.json", "vector_storage/vectors/status.dat"])
 def test_truncated_files_are_called_damage(folder: Path, name: str) -> None:
     for path in data(folder).glob(f"segments/segments/*/{name}"):
         path.write_bytes(b"")
-    with pytest.raises(StoreDamaged, match="index the pictures again"):
-        EdgeStore(folder)
+    with (
+        closing(EdgeStore(folder)) as store,
+        pytest.raises(StoreDamaged, match="index the pictures again"),
+    ):
+        store.count("segments")
 
 
 def test_after_damage_the_sound_parts_are_free_again(folder: Path) -> None:
