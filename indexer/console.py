@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +24,8 @@ from indexer.errors import SegsearchError
 EXIT_FAILED = 1
 EXIT_SOME_FAILED = 3
 EXIT_INTERRUPTED = 130
+#: Seconds between two lines of a `StatusLine`.
+_TERMINAL_PAUSE_S, _LOG_PAUSE_S = 0.2, 10.0
 EPILOG = "With --debug, errors come with a traceback."
 
 
@@ -61,6 +65,35 @@ def say(text: str) -> None:
     """Write a line to stderr."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+class StatusLine:
+    """One line on stderr about long work: rewritten on a terminal, now and then anew in a log."""
+
+    def __init__(self) -> None:
+        """Begin with nothing written; the first line is due after the usual pause."""
+        self._terminal = sys.stderr.isatty()
+        self._pause_s = _TERMINAL_PAUSE_S if self._terminal else _LOG_PAUSE_S
+        self._last = time.monotonic()
+
+    def show(self, line: Callable[[], str]) -> None:
+        """Write a line, if the last one is long enough ago; only then is it made."""
+        now = time.monotonic()
+        if now - self._last < self._pause_s:
+            return
+        self._last = now
+        if not self._terminal:
+            say(line())
+            return
+        width = shutil.get_terminal_size().columns - 1
+        sys.stderr.write("\r\x1b[K" + one_line(line())[:width])
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave an empty line on a terminal, for what follows."""
+        if self._terminal:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
 
 def write(text: str) -> None:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from indexer import console
 from indexer.report import Report, Survey
 
-#: Seconds between two lines of progress, on a terminal and in a log.
-_TERMINAL_PACE, _LOG_PACE = 0.2, 10.0
 #: An estimate is made from this many pictures and seconds, for the first ones take longer, or
 #: after `_LONG` seconds from those there are.
 _FIRST_PICTURES, _FIRST_SECONDS = 5, 10.0
@@ -34,11 +30,9 @@ class Progress:
             quiet: write nothing at all.
             free_bytes: returns the free space where the index is, or None where it is unknown.
         """
-        self._terminal = sys.stderr.isatty()
-        self._pace = _TERMINAL_PACE if self._terminal else _LOG_PACE
         self._quiet = quiet
         self._free_bytes = free_bytes
-        self._last = time.monotonic()
+        self._status = console.StatusLine()
         self._first: Report | None = None
         self._total = 0
         self._estimated = False
@@ -51,16 +45,13 @@ class Progress:
         if self._first is None and report.current is not None:
             self._first = report
         self._estimate(report)
-        now = time.monotonic()
-        if report.pending == 0 or now - self._last < self._pace:
-            return
-        self._last = now
-        self._write(self._line(report))
+        if report.pending:
+            self._status.show(lambda: self._line(report))
 
     def end(self) -> None:
         """Leave the line of progress, so that what follows has its own."""
-        if self._terminal and not self._quiet and self._total:
-            self._write("")
+        if not self._quiet and self._total:
+            self._status.end()
 
     def _line(self, report: Report) -> str:
         parts = [f"{self._total - report.pending} of {self._total} files"]
@@ -74,14 +65,6 @@ class Progress:
         if report.current is not None:
             parts.append(console.readable(report.current.name))
         return " · ".join(parts)
-
-    def _write(self, line: str) -> None:
-        if not self._terminal:
-            console.say(line)
-            return
-        width = shutil.get_terminal_size().columns - 1
-        sys.stderr.write("\r\x1b[K" + console.one_line(line)[:width])
-        sys.stderr.flush()
 
     def _begun(self) -> float:
         return 0.0 if self._first is None else self._first.seconds

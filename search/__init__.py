@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from indexer.segmentation.segmenter import Prompt
     from search.engine import Searcher
     from search.filters import Filters, Place
     from search.hits import Answer, Hit
@@ -18,27 +19,28 @@ if TYPE_CHECKING:
     from search.scenes import Scene
 
 __all__ = [
-    "Answer", "Filters", "Hit", "Picture", "Place", "Query", "Ranking", "Relation", "Scene",
-    "Searcher", "Stored", "Text",
+    "Answer", "Filters", "Hit", "Picture", "Place", "Prompt", "Query", "Ranking", "Relation",
+    "Scene", "Searcher", "Stored", "Text",
 ]  # fmt: skip
 
 _HOMES = {
-    "Searcher": "engine",
-    "Filters": "filters",
-    "Place": "filters",
-    "Answer": "hits",
-    "Hit": "hits",
-    "Picture": "queries",
-    "Query": "queries",
-    "Stored": "queries",
-    "Text": "queries",
-    "Ranking": "ranking",
-    "Relation": "relations",
-    "Scene": "scenes",
+    "Prompt": "indexer.segmentation.segmenter",
+    "Searcher": "search.engine",
+    "Filters": "search.filters",
+    "Place": "search.filters",
+    "Answer": "search.hits",
+    "Hit": "search.hits",
+    "Picture": "search.queries",
+    "Query": "search.queries",
+    "Stored": "search.queries",
+    "Text": "search.queries",
+    "Ranking": "search.ranking",
+    "Relation": "search.relations",
+    "Scene": "search.scenes",
 }
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'search' has no attribute {name!r}")
-    return getattr(import_module(f"search.{_HOMES[name]}"), name)
+    return getattr(import_module(_HOMES[name]), name)

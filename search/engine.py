@@ -190,10 +190,10 @@ class Searcher:
             limit: pictures at most; see `text` for the rest.
             offset: see `text`.
             filters: what all the segments fulfil.
-            ranking: of the segments of each thing.
+            ranking: of the segments of each thing; without `per_image` and `diversity`.
 
         Raises:
-            QueryError: a thing or a filter makes no sense.
+            QueryError: a thing, a filter or the ranking makes no sense.
             ModelError: the index's models cannot be loaded.
         """
         return find_scene(self, scene, Look(limit, offset, filters, ranking=ranking))

@@ -183,6 +183,9 @@ def _words(given: Words, what: str) -> tuple[str, ...]:
 
 
 def _range(field: str, low: float | None, high: float | None, what: str) -> list[Condition]:
+    for number in (low, high):
+        if number is not None and not 0 <= number < math.inf:
+            raise QueryError(f"no {what} is {number}", "give a number from 0 on")
     _check_order(low, high, what)
     return [] if low is None and high is None else [Range(field, gte=low, lte=high)]
 

@@ -30,7 +30,7 @@ class Glob:
 
     Attributes:
         pattern: absolute, or relative to the working directory; without a "/", a pattern for the
-            file's name alone, wherever it lies.
+            file's name alone, wherever it lies; with one at its end, for all that is in a folder.
     """
 
     pattern: str
@@ -59,7 +59,8 @@ class Glob:
 
     def _absolute(self) -> str:
         """Return the pattern from the root on; brackets in the working directory are no classes."""
-        pattern = os.path.expanduser(self.pattern)  # noqa: PTH111 - a Path drops what is no name
+        pattern = self.pattern + "**" if self.pattern.endswith("/") else self.pattern
+        pattern = os.path.expanduser(pattern)  # noqa: PTH111 - a Path drops what is no name
         return os.path.normpath(os.path.join(escape(os.getcwd()), pattern))  # noqa: PTH109, PTH118
 
 

@@ -131,12 +131,23 @@ class SceneAnswer:
     hits: tuple[SceneHit, ...]
     absent: tuple[str, ...] = ()
 
+    def __iter__(self) -> Iterator[SceneHit]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
 
 def find_scene(searcher: Searcher, scene: Scene, look: Look) -> SceneAnswer:
     """Find pictures that show a scene; see `Searcher.scene`."""
+    if look.ranking.per_image is not None or look.ranking.diversity:
+        raise QueryError(
+            "a scene is found once in a picture, and the most relevant come first",
+            "leave out how many hits a picture may have, and how diverse they should be",
+        )
     by_thing: dict[str, dict[str, list[Hit]]] = {}
     for name, (example, number) in scene.things.items():
-        ranking = replace(look.ranking, per_image=_HITS_PER_IMAGE + number, diversity=0.0)
+        ranking = replace(look.ranking, per_image=_HITS_PER_IMAGE + number)
         found = searcher.find(Query((example,)), limit=_HITS, filters=look.filters, ranking=ranking)
         grouped: dict[str, list[Hit]] = {}
         for hit in found:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,8 +27,6 @@ Row = dict[str, Any]
 
 #: Pictures that are named at most, of those left out.
 _NAMED = 10
-#: Seconds between two lines of progress, on a terminal and in a log.
-_TERMINAL_PACE, _LOG_PACE = 0.5, 10.0
 
 _SEARCH_COLUMNS = {
     "searched": "searched",
@@ -209,17 +207,22 @@ def _seen(truth: Truth, profile: str | None, device: str, *, recipes: bool) -> E
     from search.evaluation.evaluate import Evaluation
 
     evaluation = Evaluation(models, given.clip, recipes=recipes)
-    progress = _Progress(len(truth.pictures))
-    for picture in truth.pictures:
+    status, began = console.StatusLine(), time.monotonic()
+    for done, picture in enumerate(truth.pictures):
+        status.show(partial(_line, done, len(truth.pictures), began))
         evaluation.see(picture)
-        progress.step()
-    progress.end()
+    status.end()
     if not any(picture.objects for picture in evaluation.pictures):
         _say_skipped(evaluation.skipped)
         raise SegsearchError(
             "no picture with objects could be evaluated", "see above what is wrong with them"
         )
     return evaluation
+
+
+def _line(done: int, total: int, began: float) -> str:
+    left = (time.monotonic() - began) / max(done, 1) * (total - done)
+    return f"{done} of {total} pictures, {duration(left)} to go"
 
 
 def _say_skipped(skipped: Sequence[Skipped]) -> None:
@@ -267,30 +270,3 @@ def _writing(folder: Path) -> Iterator[None]:
         raise SegsearchError(
             f"{folder} cannot be written: {error.strerror}", "name another folder for --save"
         ) from error
-
-
-class _Progress:
-    """Says on stderr how many pictures are done, not too often."""
-
-    def __init__(self, total: int) -> None:
-        self._total, self._done = total, 0
-        self._terminal = sys.stderr.isatty()
-        self._began = self._last = time.monotonic()
-
-    def step(self) -> None:
-        """Count one more picture."""
-        self._done += 1
-        now = time.monotonic()
-        if now - self._last < (_TERMINAL_PACE if self._terminal else _LOG_PACE):
-            return
-        self._last = now
-        left = (now - self._began) / self._done * (self._total - self._done)
-        line = f"{self._done} of {self._total} pictures, {duration(left)} to go"
-        sys.stderr.write(f"\r\x1b[2K{line}" if self._terminal else f"{line}\n")
-        sys.stderr.flush()
-
-    def end(self) -> None:
-        """Leave nothing half on the terminal."""
-        if self._terminal:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()

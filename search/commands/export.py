@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +19,6 @@ from indexer.errors import Stopped
 from indexer.stopping import stop_at_signal
 from search.commands import parsing
 from search.commands.options import MAX_HITS, FilterOptions, RankingOptions, with_bags
-from search.commands.segment_files import Files
 from search.export import FILES, PICTURES, How, Kind, Missing, Written
 
 if TYPE_CHECKING:
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
 _HITS = 20
 #: Most pictures that are named as missing.
 _NAMED = 10
-#: Seconds between two lines of progress, on a terminal and in a log.
-_TERMINAL_PACE, _LOG_PACE = 0.2, 10.0
 _COLUMNS = {"kind": "kind", "file": "file", "segments": "segments"}
 
 FolderArgument = Annotated[
@@ -159,8 +155,8 @@ class _Progress:
         self.count = 0
         self._stopped = stopped
         self._done = done
-        self._terminal = sys.stderr.isatty()
-        self._begun = self._last = time.monotonic()
+        self._status = console.StatusLine()
+        self._begun = time.monotonic()
 
     def through(self, hits: Iterable[Hit]) -> Iterator[Hit]:
         """Hand on hits.
@@ -181,22 +177,15 @@ class _Progress:
         """
         if self._stopped.is_set():
             raise Stopped("the export was stopped")
-        now = time.monotonic()
-        if now - self._last < (_TERMINAL_PACE if self._terminal else _LOG_PACE):
-            return
-        self._last = now
-        pace = self.count / (now - self._begun)
-        line = f"{self.count} segments {self._done} · {pace:.0f} segments/s"
-        if self._terminal:
-            sys.stderr.write(f"\r\x1b[K{line}")
-            sys.stderr.flush()
-        else:
-            console.say(line)
+        self._status.show(self._line)
 
     def end(self) -> None:
         """Leave the line of progress to what follows."""
-        if self._terminal:
-            sys.stderr.write("\r\x1b[K")
+        self._status.end()
+
+    def _line(self) -> str:
+        pace = self.count / (time.monotonic() - self._begun)
+        return f"{self.count} segments {self._done} · {pace:.0f} segments/s"
 
 
 @dataclass
@@ -313,10 +302,9 @@ def _how(
     for option, value, kind in given:
         if value is not None and kind not in kinds:
             raise typer.BadParameter(f"{option} is for --as {kind}: add that, or leave it out")
-    behind = Files(background=background).behind()
     return How(
         trim,
-        How.background if behind is None else behind,
+        How.background if background is None else parsing.background(background),
         How.margin if margin is None else margin,
         size,
     )

@@ -17,13 +17,13 @@ from search.commands.options import (
     DeviceOptions,
     FilterOptions,
     OutputOptions,
+    PromptOptions,
     RankingOptions,
     with_bags,
 )
 
 if TYPE_CHECKING:
     from indexer.recipe import Recipe
-    from indexer.segmentation.segmenter import Prompt
     from search.asking import Look
     from search.hits import Answer, Hit
     from search.queries import Example, Query
@@ -49,42 +49,6 @@ _IMAGE_COLUMNS = {
     "image": "image_id",
 }
 _SCENE_COLUMNS = {"relevance": "relevance", "path": "path", "things": "things"}
-
-
-@dataclass(frozen=True)
-class PromptOptions:
-    """Where the object lies in a picture; see `indexer.segmentation.segmenter.Prompt`."""
-
-    box: Annotated[
-        str | None,
-        typer.Option(metavar="X0,Y0,X1,Y1", help="The object lies in this box (pixels)."),
-    ] = None
-    point: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y", help="A pixel on the object; repeatable.")
-    ] = None
-    not_point: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y", help="A pixel beside it; repeatable.")
-    ] = None
-    mask_prompt: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="A rough mask of it, bright on dark.")
-    ] = None
-
-    def prompt(self) -> Prompt | None:
-        """Return the prompt, or None for the whole picture.
-
-        Raises:
-            QueryError: it does not say what to cut out, or the mask cannot be read.
-            typer.BadParameter: a point or the box is not of its form.
-        """
-        given = (self.box, self.point, self.not_point, self.mask_prompt)
-        if not any(given):
-            return None
-        box = None if self.box is None else parsing.box(self.box)
-        on, beside = map(parsing.point, self.point or []), map(parsing.point, self.not_point or [])
-        from indexer.segmentation.segmenter import Prompt
-
-        mask = None if self.mask_prompt is None else parsing.mask(self.mask_prompt)
-        return Prompt(tuple(on), tuple(beside), box, mask=mask)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -13,19 +12,14 @@ import typer
 
 from indexer import console
 from indexer.console import DeviceOption, Format, FormatOption, IndexOption
-from indexer.errors import QueryError
 from indexer.progress import amount
-from search.commands.options import FilterOptions, with_bags
+from search.commands.options import CountFilterOptions, with_bags
 
 if TYPE_CHECKING:
     from indexer.index import Index
     from indexer.store.base import Filter
     from search.duplicates import Group
     from search.labelling import Named
-
-#: Seconds between two lines of progress.
-_PACE = 5.0
-
 
 #: As in `search.duplicates`, which --help does not load.
 Of = Literal["images", "segments"]
@@ -118,7 +112,7 @@ def facets(
     index_: IndexOption,
     by: ByOption = None,
     limit: LimitOption = None,
-    narrow: FilterOptions,
+    narrow: CountFilterOptions,
     output: FormatOption = Format.table,
 ) -> None:
     """Say what is in an index, and how many of each: labels, formats, cameras, years, folders.
@@ -151,7 +145,7 @@ def duplicates(
     index_: IndexOption,
     of: OfOption = "images",
     threshold: ThresholdOption = None,
-    narrow: FilterOptions,
+    narrow: CountFilterOptions,
     save: SaveOption = None,
     output: FormatOption = Format.table,
 ) -> None:
@@ -168,11 +162,9 @@ def duplicates(
     """
     from search import duplicates as search_duplicates
 
-    with _opened(index_) as index:
+    with _opened(index_) as index, _progress(of) as progress:
         where = _where(index, narrow, of)
-        found = search_duplicates.duplicates(
-            index, of, threshold, where=where, progress=_Progress(of)
-        )
+        found = search_duplicates.duplicates(index, of, threshold, where=where, progress=progress)
         groups = sorted(found, key=lambda g: (-g.spare_bytes, -len(g.members)))
     rows = [{"group": i, **group.to_plain()} for i, group in enumerate(groups, start=1)]
     if output is Format.table:
@@ -196,11 +188,19 @@ def _opened(where: str) -> Iterator[Index]:
         yield index
 
 
-def _where(index: Index, narrow: FilterOptions, kind: str) -> Filter:
-    """Return the filter for segments or images, as the store itself can answer it."""
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield what says on stderr how many are done."""
+    status = console.StatusLine()
+    try:
+        yield lambda done, total: status.show(lambda: f"{done} of {total} {what}")
+    finally:
+        status.end()
+
+
+def _where(index: Index, narrow: CountFilterOptions, kind: str) -> Filter:
+    """Return the filter for segments or images."""
     filters = narrow.filters()
-    if filters.glob is not None:
-        raise QueryError("a pattern cannot be counted by", "give a folder with --path")
     if kind == "images":
         filters.check_for_images()
     return filters.to_store(index.roots())
@@ -210,8 +210,8 @@ def _clear(where: str, output: Format, *, write: bool) -> None:
     from indexer.opening import only_writer
     from search.labelling import clear_labels
 
-    with _opened(where) as index, only_writer(where):
-        number = clear_labels(index, write=write, progress=_Progress("labels"))
+    with _opened(where) as index, only_writer(where), _progress("labels") as progress:
+        number = clear_labels(index, write=write, progress=progress)
     console.write_rows([{"cleared": number}], output, {"cleared": "cleared"})
 
 
@@ -222,7 +222,11 @@ def _label(
     from search.engine import Searcher
     from search.labelling import label_segments, profile_vocabulary, read_vocabulary
 
-    with Searcher(where, device) as searcher, only_writer(where):
+    with (
+        Searcher(where, device) as searcher,
+        only_writer(where),
+        _progress("segments") as progress,
+    ):
         words = read_vocabulary(vocabulary or profile_vocabulary(searcher.index))
         return label_segments(
             searcher.index,
@@ -230,7 +234,7 @@ def _label(
             words,
             min_score=min_score,
             write=write,
-            progress=_Progress("segments"),
+            progress=progress,
         )
 
 
@@ -289,17 +293,3 @@ def _summary(groups: list[Group], of: Of) -> str:
     files = f"{spare} file{'' if spare == 1 else 's'}"
     size = amount(sum(group.spare_bytes for group in groups))
     return f"{many}; {files} could go, {size}; look at them before you delete any"
-
-
-class _Progress:
-    """Says on stderr how far it is, not too often."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._last = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - self._last >= _PACE:
-            self._last = now
-            console.say(f"{done} of {total} {self._what}")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
@@ -20,9 +20,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 import typer
 
 from indexer.console import DeviceOption, Format, FormatOption
+from search.commands import parsing
 from search.export.kinds import Kind
 
 if TYPE_CHECKING:
+    from indexer.records import Box
+    from indexer.segmentation.segmenter import Prompt
     from search.filters import Filters
     from search.ranking import Ranking
 
@@ -56,19 +59,13 @@ def with_bags(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @dataclass(frozen=True)
-class FilterOptions:
-    """What hits are narrowed to; see `search.filters.Filters`."""
+class CountFilterOptions:
+    """What is counted or compared; see `search.filters.Filters`."""
 
     path: Annotated[
         str | None,
         typer.Option(
             metavar="PREFIX", help="Only pictures in this folder, or whose path so begins."
-        ),
-    ] = None
-    glob: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATTERN", help="Only pictures whose path matches: '*.png', 'a/**/b*'."
         ),
     ] = None
     min_area: Annotated[
@@ -123,7 +120,6 @@ class FilterOptions:
 
         return Filters(
             path=self.path,
-            glob=self.glob,
             min_area=self.min_area,
             max_area=self.max_area,
             min_depth=self.min_depth,
@@ -138,6 +134,22 @@ class FilterOptions:
             min_size=self.min_size,
             max_size=self.max_size,
         )
+
+
+@dataclass(frozen=True)
+class FilterOptions(CountFilterOptions):
+    """What hits are narrowed to; see `search.filters.Filters`."""
+
+    glob: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN", help="Only pictures whose path matches: '*.png', 'a/**/b*'."
+        ),
+    ] = None
+
+    def filters(self) -> Filters:
+        """Return them as the Python API takes them; see `CountFilterOptions.filters`."""
+        return replace(super().filters(), glob=self.glob)
 
 
 @dataclass(frozen=True)
@@ -181,6 +193,53 @@ class RankingOptions:
             return Ranking(None, self.nested, self.per_image, self.diversity)
         least: float | Literal["auto"] = "auto" if self.least is None else self.least
         return Ranking(least, self.nested, self.per_image, self.diversity)
+
+
+@dataclass(frozen=True)
+class PromptOptions:
+    """Where the object lies in a picture; see `indexer.segmentation.segmenter.Prompt`."""
+
+    box: Annotated[
+        str | None,
+        typer.Option(metavar="X0,Y0,X1,Y1", help="The object lies in this box (pixels)."),
+    ] = None
+    point: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y", help="A pixel on the object; repeatable.")
+    ] = None
+    not_point: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y", help="A pixel beside it; repeatable.")
+    ] = None
+    mask_prompt: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PICTURE",
+            help="Roughly where it is, of the picture's size: bright on dark, or opaque.",
+        ),
+    ] = None
+
+    def prompt(self) -> Prompt | None:
+        """Return the prompt, or None where nothing is said; reads the rough mask.
+
+        Raises:
+            QueryError: it does not say what to cut out, or the mask cannot be read.
+            typer.BadParameter: a point or the box is not of its form.
+        """
+        if not any((self.box, self.point, self.not_point, self.mask_prompt)):
+            return None
+        on, beside, around = self.places()
+        from indexer.segmentation.segmenter import Prompt
+
+        mask = None if self.mask_prompt is None else parsing.mask(self.mask_prompt)
+        return Prompt(on, beside, around, mask=mask)
+
+    def places(self) -> tuple[tuple[parsing.XY, ...], tuple[parsing.XY, ...], Box | None]:
+        """Return the points on the object, those beside it, and the box.
+
+        Raises:
+            typer.BadParameter: one is not of its form.
+        """
+        on, beside = map(parsing.point, self.point or []), map(parsing.point, self.not_point or [])
+        return tuple(on), tuple(beside), None if self.box is None else parsing.box(self.box)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from indexer.records import Box
+    from search.pictures import Background
 
 XY = tuple[float, float]
 
@@ -53,6 +54,22 @@ def colour(text: str) -> tuple[int, int, int]:
         digits = "".join(digit * 2 for digit in digits)
     red, green, blue = bytes.fromhex(digits)
     return red, green, blue
+
+
+def background(text: str) -> Background:
+    """Return what is put behind an object: a colour "#rrggbb", "blur", or the file of a picture.
+
+    Raises:
+        typer.BadParameter: it is none of these.
+        QueryError: the picture cannot be read.
+    """
+    if text == "blur":
+        return "blur"
+    if text.startswith("#"):
+        return colour(text)
+    if not Path(text).exists():
+        raise typer.BadParameter(f"the background {text!r} is neither #rrggbb nor blur, nor a file")
+    return picture(Path(text))
 
 
 def picture(path: Path) -> NDArray[np.uint8]:

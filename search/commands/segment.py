@@ -11,6 +11,7 @@ import typer
 from indexer import console, malloc
 from indexer.console import DeviceOption, Format, FormatOption
 from search.commands import parsing
+from search.commands.options import PromptOptions, with_bags
 from search.commands.segment_files import Files
 from search.commands.segment_question import CANDIDATES, Found, Question, cut_many, cut_one
 
@@ -35,23 +36,6 @@ _MANY_COLUMNS = {
     "label score": "label_score",
 }
 
-PointOption = Annotated[
-    list[str] | None, typer.Option(metavar="X,Y", help="A pixel on the object; repeatable.")
-]
-NotPointOption = Annotated[
-    list[str] | None, typer.Option(metavar="X,Y", help="A pixel beside it; repeatable.")
-]
-BoxOption = Annotated[
-    str | None,
-    typer.Option(metavar="X0,Y0,X1,Y1", help="The object lies in this box (pixels)."),
-]
-MaskPromptOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="PICTURE",
-        help="Roughly where the object is, of the picture's size: bright on dark, or opaque.",
-    ),
-]
 BoxesOption = Annotated[
     Path | None,
     typer.Option(metavar="JSON", help="COCO JSON of a detector: one object in each of its boxes."),
@@ -99,15 +83,13 @@ ProfileOption = Annotated[
 ]
 
 
+@with_bags
 def segment(
     picture: Annotated[
         Path, typer.Argument(metavar="PICTURE", help="Any picture.", show_default=False)
     ],
     *,
-    point: PointOption = None,
-    not_point: NotPointOption = None,
-    box: BoxOption = None,
-    mask_prompt: MaskPromptOption = None,
+    where: PromptOptions,
     boxes: BoxesOption = None,
     everything: AllOption = False,
     multimask: MultimaskOption = None,
@@ -132,10 +114,9 @@ def segment(
       segsearch segment q.jpg --mask-prompt m.png --background blur --composite x.jpg --profile demo
       segsearch segment q.jpg --all --overlay all.png --format json --profile demo
     """
-    on_it, beside = map(parsing.point, point or []), map(parsing.point, not_point or [])
-    corners = None if box is None else parsing.box(box)
-    wanted = (mask_prompt, boxes, everything, multimask, candidate, refine)
-    question = Question(tuple(on_it), tuple(beside), corners, *wanted)
+    wanted = (where.mask_prompt, boxes, everything, multimask, candidate, refine)
+    on, beside, around = where.places()
+    question = Question(on, beside, around, *wanted)
     files = Files(mask, cutout, trim, overlay, background, composite)
     found = _answer(picture, question, files, profile, device)
     _show(found, question, output)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from search.pictures import Background
 
 #: Formats by what is to be kept: masks and alpha exactly, pictures as people look at them.
-_EXACT, _SEEN = (".png",), (".png", ".jpg", ".jpeg")
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+_EXACT, _SEEN = (".png",), tuple(_FORMATS)
 _JPEG_QUALITY = 90
 
 
@@ -78,23 +79,8 @@ class Files:
             raise typer.BadParameter("two files of the same name: give each its own")
 
     def behind(self) -> Background | None:
-        """Return the background; reads its file, if it is one.
-
-        Raises:
-            typer.BadParameter: it is none.
-            QueryError: it cannot be read.
-        """
-        if self.background is None:
-            return None
-        if self.background == "blur":
-            return "blur"
-        if self.background.startswith("#"):
-            return parsing.colour(self.background)
-        if not Path(self.background).exists():
-            raise typer.BadParameter(
-                f"the background {self.background!r} is neither #rrggbb nor blur, nor a file"
-            )
-        return parsing.picture(Path(self.background))
+        """Return the background, or None; see `parsing.background`."""
+        return None if self.background is None else parsing.background(self.background)
 
     def write(
         self, pixels: Pixels, regions: Sequence[Region], behind: Background | None, *, many: bool
@@ -150,8 +136,11 @@ def _check_writable(file: Path) -> None:
 
 
 def _save(picture: PIL.Image.Image, file: Path) -> Path:
+    from search.export.files import replacing
+
     try:
-        picture.save(file, quality=_JPEG_QUALITY)
+        with replacing(file) as part:
+            picture.save(part, _FORMATS[file.suffix.lower()], quality=_JPEG_QUALITY)
     except OSError as error:
         raise SegsearchError(
             f"cannot write {file}: {error.strerror or error}", "give another file"

@@ -50,7 +50,7 @@ li { display: flex; flex-direction: column; overflow: hidden; background: var(--
 .detail { float: right; width: 3.6rem; height: 3.6rem; margin: 0 0 .3rem .6rem;
           border-radius: 6px; }
 .score { font-weight: 650; font-variant-numeric: tabular-nums; margin-right: .4rem; }
-.standard { opacity: .75; font-variant-numeric: tabular-nums; margin-right: .4rem; }
+.more { opacity: .75; font-variant-numeric: tabular-nums; margin-right: .4rem; }
 .facts { opacity: .75; font-size: 13px; }
 .id { font: 11px/1.4 ui-monospace, monospace; opacity: .55; user-select: all; }
 @media print { li { break-inside: avoid; } }
@@ -149,11 +149,15 @@ def _regions(shot: Shot) -> list[Region]:
 def _score(shot: Shot) -> str:
     if shot.rank is None:
         return ""
-    score = f'<span class="score">{shot.first.score:.3f}</span>'
-    if shot.first.standard_score is None:
-        return score
-    above = f"{shot.first.standard_score:+.1f} σ"
-    return f'{score}<span class="standard" title="above the mean of the index">{above}</span>'
+    first = shot.first
+    shown = [("score", "cosine", f"{first.score:.3f}")]
+    if first.relevance is not None:
+        shown = [("score", "relevance", f"{first.relevance:.1f}"), ("more", *shown[0][1:])]
+    if first.standard_score is not None:
+        shown.append(("more", "above the mean of the index", f"{first.standard_score:+.1f} σ"))
+    return "".join(
+        f'<span class="{kind}" title="{what}">{value}</span>' for kind, what, value in shown
+    )
 
 
 def _facts(shot: Shot, regions: list[Region]) -> list[str]:

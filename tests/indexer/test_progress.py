@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer import progress
-from indexer.progress import Progress, amount, duration, preview, summary
+from indexer import console
+from indexer.progress import Progress, amount, duration, free_bytes, preview, summary
 from indexer.report import Report, Survey
 
 AT_WORK = Report(files=100, pending=100, seconds=10.0, current=Path("/photos/first.jpg"))
@@ -38,7 +38,7 @@ def test_amounts(size: float, text: str) -> None:
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every report become a line."""
-    monkeypatch.setattr(progress, "_LOG_PACE", 0.0)
+    monkeypatch.setattr(console, "_LOG_PAUSE_S", 0.0)
 
 
 @pytest.mark.usefixtures("often")
@@ -141,8 +141,8 @@ def test_a_preview() -> None:
 
 
 def test_free_space_is_that_of_the_nearest_folder_there_is(tmp_path: Path) -> None:
-    here = progress.free_bytes(str(tmp_path))
+    here = free_bytes(str(tmp_path))
     assert here is not None
     assert here > 0
-    assert progress.free_bytes(str(tmp_path / "not" / "yet")) == pytest.approx(here, rel=0.1)
-    assert progress.free_bytes("http://127.0.0.1:6333/photos") is None
+    assert free_bytes(str(tmp_path / "not" / "yet")) == pytest.approx(here, rel=0.1)
+    assert free_bytes("http://127.0.0.1:6333/photos") is None

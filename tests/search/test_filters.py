@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
@@ -137,6 +138,10 @@ def test_what_the_store_is_asked(filters: Filters, conditions: list[object]) -> 
             Filters(since=date(2024, 1, 2), until=date(2024, 1, 1)),
             "date range from 2024-01-02 to 2024-01-01 is empty",
         ),
+        (Filters(min_depth=-1), "no depth is -1"),
+        (Filters(max_depth=math.nan), "no depth is nan"),  # type: ignore[arg-type]
+        (Filters(min_size=-5), "no width is -5"),
+        (Filters(max_size=math.inf), "no width is inf"),  # type: ignore[arg-type]
         (Filters(format=[]), "the list of formats is empty"),
         (Filters(camera=()), "the list of cameras is empty"),
     ],

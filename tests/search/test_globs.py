@@ -39,6 +39,8 @@ def fits(pattern: str, path: str) -> bool:
         ("/a/?/x", ["/a/b/x"], ["/a/x", "/a/bc/x", "/a///x"]),
         ("/a/**/x", ["/a/x", "/a/b/x", "/a/b/c/x", "/a/b\nc/x"], ["/a/bx", "/ax", "/b/a/x"]),
         ("/a/**", ["/a/x", "/a/b/x"], ["/a", "/ab/x"]),
+        ("/a/", ["/a/x", "/a/b/x"], ["/a", "/ab/x"]),
+        ("/a/*/", ["/a/b/x"], ["/a/x"]),
         ("/a/b**", ["/a/b", "/a/bc/x"], ["/a/x"]),
         ("/a/b**/x", ["/a/b/x", "/a/bc/d/x"], ["/a/bx"]),
         ("/a/[xy]*.png", ["/a/x1.png", "/a/y.png"], ["/a/z.png"]),
@@ -114,6 +116,7 @@ def test_a_link_leads_to_where_pictures_are_indexed(tmp_path: Path) -> None:
         ("/a/**/x", "/a/"),
         ("/a/b.png", "/a/b.png"),
         ("/*", "/"),
+        ("/a/b/", "/a/b/"),
     ],
 )
 def test_what_all_matching_paths_begin_with(pattern: str, prefix: str | None) -> None:

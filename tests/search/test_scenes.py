@@ -173,6 +173,7 @@ def test_in_an_index(searcher: Searcher) -> None:
         (first,), (second,) = one.things["one"], one.things["other"]
         assert first.image.id == second.image.id
         assert relation.holds(_segment(first).region, _segment(second).region)
+    assert (list(found), len(found)) == (list(found.hits), len(found.hits))
     order = [one.relevance for one in found.hits]
     assert order == sorted(order, reverse=True)
     pages = [
@@ -190,6 +191,12 @@ def test_what_is_nowhere_is_named(searcher: Searcher) -> None:
     things = {"this": (like, 1), "that": (like, 1)}
     found = searcher.scene(Scene(things), ranking=Ranking(1e6))
     assert (found.hits, found.absent) == ((), ("this", "that"))
+
+
+@pytest.mark.parametrize("ranking", [Ranking(per_image=1), Ranking(diversity=0.5)])
+def test_rankings_that_mean_nothing_for_a_scene(searcher: Searcher, ranking: Ranking) -> None:
+    with pytest.raises(QueryError, match="a scene is found once in a picture"):
+        searcher.scene(Scene({"dog": (DOG, 1)}), ranking=ranking)
 
 
 def test_relations_name_parts_in_any_case_and_number() -> None:

@@ -16,7 +16,7 @@ from indexer.store.edge import EdgeStore
 from indexer.store.hosted import HostedStore
 from indexer.store.server import ServerStore, connect
 from tests.indexer.store.facade import Facade
-from tests.indexer.store.samples import DIM, RECIPE
+from tests.indexer.store.samples import DIM, FILES, RECIPE, SEGMENTS
 
 QDRANT_URL = os.environ.get("QDRANT_URL")
 ENGINES = ["edge", "hosted", "memory", "rest"] + (["server"] if QDRANT_URL else [])
@@ -109,3 +109,11 @@ def empty(shared: Store) -> Store:
 def facade() -> Iterator[Facade]:
     with Facade() as facade:
         yield facade
+
+
+@pytest.fixture
+def store(empty: Store) -> Store:
+    """Each engine in turn, with the sample records."""
+    empty.upsert("segments", SEGMENTS)
+    empty.upsert("files", FILES)
+    return empty

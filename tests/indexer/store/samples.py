@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from indexer.store.base import Point, Vector
+from indexer.store.base import Condition, Filter, Point, ScoredPoint, Vector
 
 DIM = 3
 RECIPE = {"vector_space": {"clip": "demo", "höhe": 224}, "segmentation": None, "list": [1, 2.5]}
@@ -26,6 +26,16 @@ def segment(number: int, vector: Vector | None, **payload: Any) -> Point:  # noq
 
 
 #: Cosines with (1, 0, 0): 1, 0.8, 0.6, 0, 0.
+def numbers(hits: list[ScoredPoint] | list[Point]) -> list[int]:
+    """Return the short form of the ids."""
+    return [int(hit.id[-4:]) for hit in hits]
+
+
+def only(*conditions: Condition) -> Filter:
+    """Return what holds where all of the conditions do."""
+    return Filter(must=conditions)
+
+
 SEGMENTS = [
     segment(
         1,

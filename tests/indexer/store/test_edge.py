@@ -147,6 +147,18 @@ def test_after_damage_the_sound_parts_are_free_again(folder: Path) -> None:
         assert store.count("segments") == len(SEGMENTS)
 
 
+def test_parts_are_opened_when_they_are_used(folder: Path) -> None:
+    segments, hidden = data(folder) / "segments", folder / "hidden"
+    segments.rename(hidden)
+    with closing(EdgeStore(folder)) as store:
+        assert store.count("files") == 0
+        store.flush()
+        with pytest.raises(StoreDamaged):
+            store.count("segments")
+        hidden.rename(segments)
+        assert store.count("segments") == len(SEGMENTS)
+
+
 def test_check_finds_zeroed_vectors(folder: Path) -> None:
     (vectors,) = data(folder).glob("segments/segments/*/vector_storage/vectors/chunk_0.mmap")
     with vectors.open("r+b") as file:

@@ -196,7 +196,7 @@ def test_stopping_it(
 def test_long_ones_say_how_far_they_are(
     run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.commands.export._LOG_PACE", 0.0)
+    monkeypatch.setattr("indexer.console._LOG_PAUSE_S", 0.0)
     done = run(tmp_path, "--as", "mask", "-k", "3")
     said = [line.partition(" · ")[0] for line in done.err.splitlines()]
     assert said[:3] == ["0 segments read", "1 segments read", "2 segments read"]

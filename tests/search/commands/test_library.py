@@ -148,9 +148,6 @@ def test_filters_that_do_not_fit(run: Callable[..., Run], where: str) -> None:
         done = run(*command, "--max-depth", "0", "--index", where)
         assert done.code == 1
         assert "whole pictures have no depth" in done.err
-        done = run(*command, "--glob", "*.png", "--index", where)
-        assert (done.code, done.out) == (1, "")
-        assert "give a folder with --path" in done.err
 
 
 def test_pictures_that_are_there_twice(

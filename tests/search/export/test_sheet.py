@@ -74,12 +74,12 @@ def test_a_query(tmp_path: Path) -> None:
         made_hit(tmp_path, "a.png", MIDDLE, score=0.3129, label="mug", label_score=0.5),
         made_hit(tmp_path, "b.png", MIDDLE, score=0.25, seed=1),
     ]
-    hits[0] = replace(hits[0], standard_score=4.249)
+    hits[0] = replace(hits[0], standard_score=4.249, relevance=5.06)
     shown = page(hits, tmp_path, "red mug")
     assert shown.texts["title"] == shown.texts["h1"] == ["red mug"]
     assert shown.texts["p"] == ["2 hits, best first."]
-    assert shown.texts["score"] == ["0.313", "0.250"]
-    assert shown.texts["standard"] == ["+4.2 σ"]
+    assert shown.texts["score"] == ["5.1", "0.250"]
+    assert shown.texts["more"] == ["0.313", "+4.2 σ"]
     assert shown.texts["name"] == ["a.png", "b.png"]
     assert shown.texts["facts"] == [
         "mug 0.50, 11.1% of the picture, box 40,30,80,60",
