@@ -230,10 +230,19 @@ class Index:
 
     def segments(self, ids: Sequence[str], *, vectors: bool = False) -> list[Segment]:
         """Return the segments with these ids, in the order asked; absent ones are left out."""
+        return [segment for segment, _ in self.segments_in_images(ids, vectors=vectors)]
+
+    def segments_in_images(
+        self, ids: Sequence[str], *, vectors: bool = False
+    ) -> list[tuple[Segment, Image]]:
+        """Return the segments with these ids and their images, as `segments` does."""
         points = self._store.get("segments", ids, vectors=vectors)
-        segments = [segment_from(p.id, p.payload, p.vector) for p in points]
-        present = {image.id for image in self.images([s.image_id for s in segments])}
-        return [segment for segment in segments if segment.image_id in present]
+        present = self._images_of(points)
+        return [
+            (segment_from(p.id, p.payload, p.vector), present[p.payload["image_id"]])
+            for p in points
+            if p.payload["image_id"] in present
+        ]
 
     def segments_of(self, image_id: str) -> list[Segment]:
         """Return all segments of an indexed image, parents before their parts."""
@@ -288,18 +297,14 @@ class Index:
         vector: Vector,
         where: Filter = EVERYTHING,
         limit: int = 20,
-        *,
-        vectors: bool = False,
     ) -> list[Found]:
         """Rank the segments by cosine with a vector."""
         count = limit + _SPARE
         while True:
-            points = self._store.search(
-                "segments", vector, where=where, limit=count, vectors=vectors
-            )
+            points = self._store.search("segments", vector, where=where, limit=count)
             images = self._images_of(points)
             found = [
-                Found(segment_from(point.id, point.payload, point.vector), image, point.score)
+                Found(segment_from(point.id, point.payload), image, point.score)
                 for point in points
                 if (image := images.get(point.payload["image_id"])) is not None
             ]
@@ -312,12 +317,21 @@ class Index:
         vector: Vector,
         where: Filter = EVERYTHING,
         limit: int = 20,
-        *,
-        vectors: bool = False,
     ) -> list[FoundImage]:
         """Rank the images by cosine of their whole-image vectors with a vector."""
-        points = self._store.search("images", vector, where=where, limit=limit, vectors=vectors)
-        return [FoundImage(image_from(p.id, p.payload, p.vector), p.score) for p in points]
+        points = self._store.search("images", vector, where=where, limit=limit)
+        return [FoundImage(image_from(p.id, p.payload), p.score) for p in points]
+
+    def nearest(
+        self, kind: Kind, vector: Vector, where: Filter = EVERYTHING, limit: int = 20
+    ) -> list[ScoredPoint]:
+        """Rank records by cosine with a vector; their vectors come along, their payloads do not.
+
+        Segments of images that are half written are among them: `segments_in_images` tells.
+        """
+        return self._store.search(
+            kind, vector, where=where, limit=limit, vectors=True, payloads=False
+        )
 
     def status(self) -> Status:
         """Count what is there, without what is half written."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal, get_args
@@ -13,15 +13,15 @@ from typing import Literal, get_args
 import numpy as np
 
 from indexer.errors import QueryError
-from indexer.index import Found, Index
-from indexer.records import Vector
+from indexer.index import Index
+from indexer.records import Image, Segment, Vector
 from indexer.roots import locate
-from indexer.store.base import EVERYTHING, Filter, HasId
+from indexer.store.base import EVERYTHING, Filter, HasId, Kind, Match, ScoredPoint
 from search.filters import Filters
-from search.globs import AnyFound, Glob, Narrowed, matching
+from search.globs import Glob, listed
 from search.hits import Answer, Hit
 from search.queries import Part
-from search.ranking import Ranking, arrange
+from search.ranking import Candidate, Ranking, arrange
 from search.relevance import LEAST_SAMPLE, SAMPLE, Background, least_for
 
 By = Literal["segment", "image"]
@@ -30,8 +30,11 @@ DEFAULT = Ranking()
 
 #: Nearest hits of each part of a query that are candidates for being like all of its parts.
 _CANDIDATES = 1000
-#: How long the background sample of an index is taken for representative, seconds.
+#: How long the background sample of an index is taken for representative, and a number of
+#: segments for about right, seconds.
 _FRESH_S = 300.0
+#: Filters whose numbers of segments are remembered.
+_COUNTS = 1000
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Asker:
         self._index = index
         self._sampling = threading.Lock()
         self._samples: dict[By, _Sample] = {}
+        self._counts: dict[Filter, tuple[int, float]] = {}
 
     def answer(
         self,
@@ -83,20 +87,32 @@ class Asker:
             QueryError: a filter makes no sense.
         """
         roots = self._index.roots()
-        where, within = look.filters.to_store(roots), look.filters.paths_to_store(roots)
-        if excluded:
-            where = Filter(where.must, (*where.must_not, HasId(excluded)))
+        where, fits = self._where(look.filters, excluded, roots)
         sample = self._sample(look.by)
         least = self._least(parts, look, where, sample)
         asked = _Asked(
-            self._index, parts, look, Narrowed(where, within), Background(sample.rows, words), roots
+            self._index, parts, look.by, where, fits, Background(sample.rows, words), roots
         )
         if len(sample.rows) < LEAST_SAMPLE and words is None:
             least = None  # nothing can be told
-        arranged = arrange(
-            asked.hits(), replace(look.ranking, least=least), look.limit, look.offset
-        )
-        return Answer(tuple(arranged.hits), least, arranged.nearest)
+        ranking = replace(look.ranking, least=least)
+        found = arrange(asked.candidates(), asked.hits, ranking, look.limit, look.offset)
+        return Answer(tuple(found.hits), least, found.nearest)
+
+    def _where(
+        self, filters: Filters, excluded: tuple[str, ...], roots: dict[str, Path]
+    ) -> tuple[Filter, Callable[[str], bool] | None]:
+        """Return the filter for the store, and what paths have to fulfil that it cannot tell."""
+        where = filters.to_store(roots)
+        if excluded:
+            where = Filter(where.must, (*where.must_not, HasId(excluded)))
+        if filters.glob is None:
+            return where, None
+        glob = Glob(filters.glob)
+        paths = listed(self._index, glob, filters.paths_to_store(roots))
+        if paths is None:
+            return where, glob.matcher()
+        return replace(where, must=(*where.must, Match("paths", paths))), None
 
     def _least(
         self, parts: Sequence[Part], look: Look, where: Filter, sample: _Sample
@@ -112,7 +128,14 @@ class Asker:
             return None
         if where == EVERYTHING:
             return least_for(sample.count)
-        return least_for(self._index.count("segments", where, exact=False))
+        with self._sampling:
+            known = self._counts.get(where)
+            if known is None or time.monotonic() - known[1] > _FRESH_S:
+                if len(self._counts) >= _COUNTS:
+                    self._counts.clear()
+                known = self._index.count("segments", where, exact=False), time.monotonic()
+                self._counts[where] = known
+        return least_for(known[0])
 
     def _sample(self, by: By) -> _Sample:
         """Return some of what is searched, not too old."""
@@ -148,64 +171,84 @@ class _Asked:
 
     index: Index
     parts: Sequence[Part]
-    look: Look
-    narrowed: Narrowed
+    by: By
+    where: Filter
+    fits: Callable[[str], bool] | None
     background: Background
     roots: dict[str, Path]
+    known: dict[str, _There | None] = field(default_factory=dict)
 
-    def hits(self) -> Callable[[int], list[Hit]]:
-        """Return what gives the nearest hits, measured, with vectors."""
+    def candidates(self) -> Callable[[int], list[Candidate]]:
+        """Return what gives the nearest candidates, measured."""
         if len(self.parts) == 1:
             return lambda count: self._measured(self._nearest(self.parts[0], count))
-        candidates = [
-            found
+        points = {
+            point.id: point
             for part in self.parts
             if part.wanted
-            for found in self._nearest(part, _CANDIDATES)
-        ]
-        pool = self._measured(list({_id(found): found for found in candidates}.values()))
-        pool.sort(key=lambda hit: -(hit.score if hit.relevance is None else hit.relevance))
+            for point in self._nearest(part, _CANDIDATES)
+        }
+        pool = self._measured(list(points.values()))
+        pool.sort(key=lambda one: -(one.score if one.relevance is None else one.relevance))
         return lambda count: pool[:count]
 
-    def _nearest(self, part: Part, count: int) -> list[AnyFound]:
-        search = self.index.search if self.look.by == "segment" else self.index.search_images
+    def hits(self, candidates: Sequence[Candidate]) -> list[Hit | None]:
+        """Look up what the candidates are; None for what is not there, or does not fit."""
+        self._look_up([one.id for one in candidates])
+        return [self._hit(one, self.known[one.id]) for one in candidates]
 
-        def ask(narrowed: Filter, number: int) -> list[AnyFound]:
-            return [*search(part.vector, narrowed, number, vectors=True)]
+    def _hit(self, one: Candidate, there: _There | None) -> Hit | None:
+        if there is None:
+            return None
+        measures = (one.standard_score, one.contrast, one.relevance)
+        return Hit(one.score, there.image, there.segment, there.paths, *measures)
 
-        pattern = self.look.filters.glob
-        if pattern is None:
-            return ask(self.narrowed.where, count)
-        return matching(self.index, Glob(pattern), self.narrowed, ask, count)
+    def _nearest(self, part: Part, count: int) -> list[ScoredPoint]:
+        """Return the nearest that fit, or all there are."""
+        kind: Kind = "segments" if self.by == "segment" else "images"
+        asked = count
+        while True:
+            points = self.index.nearest(kind, part.vector, self.where, asked)
+            if self.fits is None:
+                return points
+            self._look_up([point.id for point in points])
+            fitting = [point for point in points if self.known[point.id] is not None]
+            if len(fitting) >= count or len(points) < asked:
+                return fitting[:count]
+            asked *= 2
 
-    def _measured(self, found: Sequence[AnyFound]) -> list[Hit]:
-        if not found:
+    def _look_up(self, ids: Sequence[str]) -> None:
+        """Let `known` know what these are."""
+        missing = [id_ for id_ in ids if id_ not in self.known]
+        self.known.update(dict.fromkeys(missing))
+        found: Iterable[tuple[Segment | None, Image]]
+        if self.by == "segment":
+            found = self.index.segments_in_images(missing, vectors=True)
+        else:
+            found = ((None, image) for image in self.index.images(missing, vectors=True))
+        for segment, image in found:
+            paths = tuple(locate(path, self.roots) for path in image.paths)
+            if self.fits is None or any(self.fits(str(path)) for path in paths):
+                id_ = image.id if segment is None else segment.id
+                self.known[id_] = _There(segment, image, paths)
+
+    def _measured(self, points: Sequence[ScoredPoint]) -> list[Candidate]:
+        if not points:
             return []
-        vectors = np.stack([_vector(one) for one in found])
+        vectors = np.stack([_vector(point) for point in points])
         measured = self.background.measure(self.parts, vectors)
-        if len(self.parts) == 1 and self.look.by == "image":
+        if len(self.parts) == 1 and self.by == "image":
             measured = replace(measured, relevance=None)  # whole pictures go by their cosines
-        scores = self._scores(found, vectors)
-        images = {one.image.id: one.image for one in found}
-        paths = {
-            id_: tuple(locate(path, self.roots) for path in image.paths)
-            for id_, image in images.items()
-        }
+        scores = self._scores(points, vectors)
         return [
-            Hit(
-                scores[row],
-                one.image,
-                one.segment if isinstance(one, Found) else None,
-                paths[one.image.id],
-                *measured.of(row),
-            )
-            for row, one in enumerate(found)
+            Candidate(point.id, score, *measured.of(row))
+            for row, (point, score) in enumerate(zip(points, scores, strict=True))
         ]
 
-    def _scores(self, found: Sequence[AnyFound], vectors: Vector) -> list[float]:
+    def _scores(self, points: Sequence[ScoredPoint], vectors: Vector) -> list[float]:
         """Return cosines: of several parts, the mean, less half of that of what is not wanted."""
         if len(self.parts) == 1:
-            return [one.score for one in found]
+            return [point.score for point in points]
         weights = [(part.vector, part.wanted) for part in self.parts]
         wanted = np.stack([vector for vector, is_wanted in weights if is_wanted])
         scores = (vectors @ wanted.T).mean(axis=1)
@@ -215,11 +258,15 @@ class _Asked:
         return [float(score) for score in scores]
 
 
-def _id(found: AnyFound) -> str:
-    return found.segment.id if isinstance(found, Found) else found.image.id
+@dataclass(frozen=True, eq=False)
+class _There:
+    """What a candidate turned out to be."""
+
+    segment: Segment | None
+    image: Image
+    paths: tuple[Path, ...]
 
 
-def _vector(found: AnyFound) -> Vector:
-    vector = found.segment.vector if isinstance(found, Found) else found.image.vector
-    assert vector is not None  # noqa: S101 - the index was asked for vectors
-    return vector
+def _vector(point: ScoredPoint) -> Vector:
+    assert point.vector is not None  # noqa: S101 - the index was asked for vectors
+    return point.vector

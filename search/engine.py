@@ -235,7 +235,7 @@ class Searcher:
         fits = None if filters.glob is None else Glob(filters.glob).matcher()
         for segment, image in self.index.all_segments(filters.to_store(roots), vectors=vectors):
             paths = tuple(locate(path, roots) for path in image.paths)
-            if fits is None or any(map(fits, paths)):
+            if fits is None or any(fits(str(path)) for path in paths):
                 yield Hit(0.0, image, segment, paths)
 
     def segments(self, *segment_ids: str, vectors: bool = False) -> list[Hit]:

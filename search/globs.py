@@ -5,23 +5,18 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from glob import escape
-from pathlib import Path
 
-from indexer.index import Found, FoundImage, Index
-from indexer.roots import locate
-from indexer.store.base import Filter, Match
-
-AnyFound = Found | FoundImage
+from indexer.index import Index
+from indexer.library import original, split_path
+from indexer.store.base import Filter
 
 _WILD = re.compile(r"[*?\[]")
 _TOKENS = re.compile(r"((?<=/)\*\*/|\*\*|\*|\?|\[(?:![^/]|[^!/])[^\]/]*\])")
-#: Answers that are looked at before the paths of all pictures are.
-_FIRST = 1000
 #: Paths that are worth being listed in a filter.
-_MOST_LISTED = 2000
+MOST_LISTED = 2000
 
 
 @dataclass(frozen=True)
@@ -44,18 +39,18 @@ class Glob:
         wild = _WILD.search(absolute)
         return absolute if wild is None else absolute[: wild.start()]
 
-    def matcher(self) -> Callable[[Path], bool]:
+    def matcher(self) -> Callable[[str], bool]:
         """Return what tells whether an absolute path matches."""
         if "/" not in self.pattern:
             name = re.compile(fnmatch.translate(self.pattern))
-            return lambda path: name.match(path.name) is not None
+            return lambda path: name.match(path.rpartition("/")[2]) is not None
         absolute = self._absolute()
         folder, rest = _split(absolute)
         # a folder may be named by a link to it, too; `Filters.path` treats it likewise
         real = os.path.realpath(folder).rstrip("/")
         named = {_translated(absolute), re.escape(real) + _translated(rest)}
         whole = re.compile("|".join(sorted(named)), re.DOTALL)
-        return lambda path: whole.fullmatch(str(path)) is not None
+        return lambda path: whole.fullmatch(path) is not None
 
     def _absolute(self) -> str:
         """Return the pattern from the root on; brackets in the working directory are no classes."""
@@ -64,64 +59,22 @@ class Glob:
         return os.path.normpath(os.path.join(escape(os.getcwd()), pattern))  # noqa: PTH109, PTH118
 
 
-@dataclass(frozen=True)
-class Narrowed:
-    """A filter, and that part of it which is about the paths of pictures."""
-
-    where: Filter
-    within: Filter
-
-
-def matching(
-    index: Index,
-    glob: Glob,
-    narrowed: Narrowed,
-    ask: Callable[[Filter, int], list[AnyFound]],
-    count: int,
-) -> list[AnyFound]:
-    """Return the best `count` answers with a path that matches, or all there are.
-
-    Few answers are asked for and looked at first. If that does not give enough of them, the paths
-    of all pictures that the filter's prefix leaves are looked at; a few that match are asked for
-    by name, and where many do, more answers are looked at.
+def listed(index: Index, glob: Glob, within: Filter) -> tuple[str, ...] | None:
+    """Return the stored paths of the pictures that match, or None if they are too many.
 
     Args:
         index: where it is looked.
         glob: the pattern.
-        narrowed: what else the answers fulfil.
-        ask: returns the given number of best answers under a filter.
-        count: answers wanted.
+        within: leaves the pictures whose path begins as all that match begin, or fewer.
     """
     roots, fits = index.roots(), glob.matcher()
-
-    def kept(found: list[AnyFound]) -> list[AnyFound]:
-        return [one for one in found if any(fits(locate(p, roots)) for p in one.image.paths)]
-
-    asked = max(_FIRST, count)
-    found = ask(narrowed.where, asked)
-    enough = kept(found)
-    if len(enough) >= count or len(found) < asked:
-        return enough[:count]
-    named = _listed(
-        index.facet("images", "paths", narrowed.within), lambda p: fits(locate(p, roots))
-    )
-    if named is not None:
-        must = (*narrowed.where.must, Match("paths", named))
-        return ask(replace(narrowed.where, must=must), count) if named else []
-    while len(enough) < count and len(found) == asked:
-        asked *= 2
-        found = ask(narrowed.where, asked)
-        enough = kept(found)
-    return enough[:count]
-
-
-def _listed(paths: Iterable[str], fits: Callable[[str], bool]) -> tuple[str, ...] | None:
-    """Return the paths that fit, or None if they are too many."""
+    begins = {id_: str(root).rstrip("/") for id_, root in roots.items()}
     named: list[str] = []
-    for path in paths:
-        if fits(path):
+    for path in index.facet("images", "paths", within):
+        root, relative = split_path(path)
+        if fits(f"{begins[root]}/{original(relative)}"):
             named.append(path)
-            if len(named) > _MOST_LISTED:
+            if len(named) > MOST_LISTED:
                 return None
     return tuple(named)
 

@@ -7,8 +7,9 @@ not depend on which pages were asked for before.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -19,11 +20,11 @@ from indexer.segmentation import masks
 from search.hits import Hit
 from search.relevance import SPAN
 
-Ask = Callable[[int], list[Hit]]
-
-#: Hits that are looked at first, and put into the order of their relevance or diversity. Further
-#: ones follow as they come, by cosine.
+#: Candidates that are looked at first, and put into the order of their relevance or diversity.
+#: Further ones follow as they come, by cosine.
 POOL = 100
+#: Candidates that are looked up at once.
+_BLOCK = 32
 #: Share of a segment inside another from which the two are one thing and its part.
 _NESTED = 0.9
 
@@ -76,62 +77,86 @@ class Arranged:
     nearest: Hit | None = None
 
 
-def arrange(ask: Ask, ranking: Ranking, limit: int, offset: int) -> Arranged:
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """What may become a hit, known by its id and measures; see `Hit`."""
+
+    id: str
+    score: float
+    standard_score: float | None = None
+    contrast: float | None = None
+    relevance: float | None = None
+
+
+Ask = Callable[[int], Sequence[Candidate]]
+LookUp = Callable[[Sequence[Candidate]], Sequence[Hit | None]]
+
+
+def arrange(ask: Ask, look_up: LookUp, ranking: Ranking, limit: int, offset: int) -> Arranged:
     """Return one page of the hits.
 
     Args:
-        ask: returns the given number of hits with the best cosines, or all there are, with their
-            vectors.
+        ask: returns the given number of candidates with the best cosines, or all there are.
+        look_up: returns the hits that candidates are, with their vectors; None for one that is
+            not to be seen. It takes longer than `ask`, so that only what matters is looked up; what
+            was looked up before may be again.
         ranking: how to arrange them; "auto" stands for no cut here.
         limit: hits on the page.
         offset: hits before it.
     """
+    wanted = max(limit + offset, POOL if ranking.diversity else 0)
     count = POOL
     while True:
         pool = ask(count)
         first = _by_relevance(pool[:POOL])
-        if first and not _is_there(first, ranking):
-            return Arranged([], first[0])
-        kept = _narrowed([*first, *pool[POOL:]], ranking)
+        best = next(_hits(first, look_up), None)
+        if best is not None and not _is_there(best, ranking):
+            return Arranged([], best)
+        relevant = [one for one in (*first, *pool[POOL:]) if _is_relevant(one, ranking)]
+        kept = list(islice(_narrowed(_hits(relevant, look_up), ranking), wanted))
         over = len(pool) < count or _has_ended(pool, ranking)
-        if len(kept) >= max(limit + offset, POOL if ranking.diversity else 0) or over:
+        if len(kept) >= wanted or over:
             return Arranged(_diverse(kept, ranking.diversity)[offset : offset + limit])
         count *= 2
 
 
-def _by_relevance(hits: Iterable[Hit]) -> list[Hit]:
-    """Return hits by falling relevance, equal ones as they were."""
-    return sorted(hits, key=lambda hit: -(hit.relevance if hit.relevance is not None else 0.0))
+def _by_relevance(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Return candidates by falling relevance, equal ones as they were."""
+    return sorted(candidates, key=lambda one: -(one.relevance or 0.0))
 
 
-def _is_there(hits: Sequence[Hit], ranking: Ranking) -> bool:
-    best = hits[0].relevance
-    return best is None or ranking.cut is None or best >= ranking.cut
+def _hits(candidates: Sequence[Candidate], look_up: LookUp) -> Iterator[Hit]:
+    """Look up candidates, a block at a time."""
+    for start in range(0, len(candidates), _BLOCK):
+        for hit in look_up(candidates[start : start + _BLOCK]):
+            if hit is not None:
+                yield hit
 
 
-def _has_ended(pool: Sequence[Hit], ranking: Ranking) -> bool:
-    """Return whether the second half of the hits holds nothing that is relevant enough."""
-    return not any(_is_relevant(hit, ranking) for hit in pool[len(pool) // 2 :])
+def _is_there(best: Hit, ranking: Ranking) -> bool:
+    return best.relevance is None or ranking.cut is None or best.relevance >= ranking.cut
 
 
-def _is_relevant(hit: Hit, ranking: Ranking) -> bool:
-    return hit.relevance is None or ranking.cut is None or hit.relevance >= ranking.cut - SPAN
+def _has_ended(pool: Sequence[Candidate], ranking: Ranking) -> bool:
+    """Return whether the second half of the candidates holds nothing that is relevant enough."""
+    return not any(_is_relevant(one, ranking) for one in pool[len(pool) // 2 :])
 
 
-def _narrowed(hits: Iterable[Hit], ranking: Ranking) -> list[Hit]:
-    """Return the hits that are relevant, not nested in better ones, and not too many an image."""
-    kept: list[Hit] = []
+def _is_relevant(one: Candidate, ranking: Ranking) -> bool:
+    return one.relevance is None or ranking.cut is None or one.relevance >= ranking.cut - SPAN
+
+
+def _narrowed(hits: Iterable[Hit], ranking: Ranking) -> Iterator[Hit]:
+    """Iterate over the hits that are not nested in better ones, and not too many an image."""
     by_image: dict[str, list[Hit]] = {}
     for hit in hits:
         others = by_image.setdefault(hit.image.id, [])
-        full = ranking.per_image is not None and len(others) >= ranking.per_image
-        if full or not _is_relevant(hit, ranking):
+        if ranking.per_image is not None and len(others) >= ranking.per_image:
             continue
         if not ranking.nested and any(_are_nested(hit.segment, other.segment) for other in others):
             continue
         others.append(hit)
-        kept.append(hit)
-    return kept
+        yield hit
 
 
 def _are_nested(one: Segment | None, other: Segment | None) -> bool:
@@ -168,5 +193,5 @@ def _diverse(hits: list[Hit], diversity: float) -> list[Hit]:
 
 def _vector(hit: Hit) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     vector = hit.image.vector if hit.segment is None else hit.segment.vector
-    assert vector is not None  # noqa: S101 - `ask` gives hits with vectors
+    assert vector is not None  # noqa: S101 - `look_up` gives hits with vectors
     return vector

@@ -188,8 +188,12 @@ class Store(Protocol):
         limit: int = 20,
         offset: int = 0,
         vectors: bool = False,
+        payloads: bool = True,
     ) -> list[ScoredPoint]:
-        """Rank the points by cosine with `vector` (float32, shape (dim,))."""
+        """Rank the points by cosine with `vector` (float32, shape (dim,)).
+
+        Payloads take most of the time; without them, they are empty.
+        """
 
     def scroll(
         self,

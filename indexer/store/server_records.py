@@ -107,6 +107,7 @@ class ServerRecords:
         limit: int = 20,
         offset: int = 0,
         vectors: bool = False,
+        payloads: bool = True,
     ) -> list[ScoredPoint]:
         """See `Store.search`."""
         answers.check_query(kind, vector, self._dim)
@@ -118,7 +119,7 @@ class ServerRecords:
                     query=vector.tolist(),
                     query_filter=server_models.filter_from(where),
                     limit=number,
-                    with_payload=True,
+                    with_payload=payloads,
                     with_vectors=vectors,
                 )
             )

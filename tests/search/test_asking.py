@@ -101,7 +101,7 @@ def test_segments_that_are_left_out(index: Index) -> None:
 
 
 @pytest.mark.parametrize(
-    ("filters", "count"), [(Filters(), 36), (Filters(glob="odd.*"), 36), (Filters(max_depth=0), 36)]
+    ("filters", "count"), [(Filters(), 36), (Filters(glob="odd.*"), 18), (Filters(max_depth=0), 36)]
 )
 def test_the_cut_depends_on_how_many_segments_are_searched(
     index: Index, filters: Filters, count: int

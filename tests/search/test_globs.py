@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
@@ -13,19 +12,18 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from indexer.index import Found, Index
+from indexer.index import Index
 from indexer.roots import locate
-from indexer.store.base import Filter
 from search import Filters, globs
-from search.asking import Asker, Look
-from search.globs import AnyFound, Glob, Narrowed, matching
+from search.asking import Asker, By, Look
+from search.globs import Glob, listed
 from search.queries import Part
 from search.ranking import UNCUT
 from tests.search.handmade import Made, add, at, empty_index
 
 
 def fits(pattern: str, path: str) -> bool:
-    return Glob(pattern).matcher()(Path(path))
+    return Glob(pattern).matcher()(path)
 
 
 @pytest.mark.parametrize(
@@ -179,83 +177,65 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
         yield index
 
 
-@dataclass
-class Question:
-    """What a pattern finds, and how many answers were asked for, time after time."""
-
-    index: Index
-    by: str
-    asked: list[int] = field(default_factory=list)
-
-    def ask(self, where: Filter, count: int) -> list[AnyFound]:
-        self.asked.append(count)
-        search = self.index.search if self.by == "segment" else self.index.search_images
-        return [*search(at(0), where, count)]
-
-    def matching(self, pattern: str, count: int) -> list[str]:
-        filters, roots = Filters(glob=pattern), self.index.roots()
-        narrowed = Narrowed(filters.to_store(roots), filters.paths_to_store(roots))
-        return list(map(_id, matching(self.index, Glob(pattern), narrowed, self.ask, count)))
+def found(index: Index, pattern: str | None, by: By, limit: int = 1000) -> list[str]:
+    """Ids of what is found, in order."""
+    look = Look(limit, filters=Filters(glob=pattern), by=by, ranking=UNCUT)
+    hits = Asker(index).answer([Part(at(0), "picture")], look, None)
+    return [hit.image.id if hit.segment is None else hit.segment.id for hit in hits]
 
 
-def _id(found: AnyFound) -> str:
-    return found.segment.id if isinstance(found, Found) else found.image.id
-
-
-@pytest.mark.parametrize("first", [1000, 8])
+@pytest.mark.parametrize("most", [2000, 3])
 @pytest.mark.parametrize("by", ["segment", "image"])
 @pytest.mark.parametrize(
     "pattern",
-    ["*.png", "*.jpg", "*.gif", "1?.*", "odd/*", "odd/**/*3.*", "**/[!01]*", "no*", "even/14.*"],
+    ["*.png", "*.jpg", "*.gif", "1?.*", "odd/*", "odd/", "odd/**/*3.*", "**/[!01]*", "no*"],
 )
 def test_an_index_finds_what_filtering_by_hand_does(
-    index: Index, monkeypatch: pytest.MonkeyPatch, *, pattern: str, by: str, first: int
+    index: Index, monkeypatch: pytest.MonkeyPatch, *, pattern: str, by: By, most: int
 ) -> None:
-    """Whether a pattern is frequent or rare, and however few answers are looked at first."""
-    monkeypatch.setattr(globs, "_FIRST", first)
-    monkeypatch.setattr(globs, "_MOST_LISTED", 3)
+    """Whether the pictures that match can be listed or are too many for that."""
+    monkeypatch.setattr(globs, "MOST_LISTED", most)
     roots = index.roots()
     (root,) = roots.values()
     monkeypatch.chdir(root)
-    question, fits_ = Question(index, by), Glob(pattern).matcher()
-    expected = [
-        _id(one)
-        for one in question.ask(Filter(), 1000)
-        if any(fits_(locate(path, roots)) for path in one.image.paths)
-    ]
-    assert len(question.ask(Filter(), 1000)) == (80 if by == "segment" else 16)
+    fitting = {
+        id_
+        for segment, image in index.all_segments()
+        if any(fits(pattern, str(locate(path, roots))) for path in image.paths)
+        for id_ in (segment.id, image.id)
+    }
+    everything = found(index, None, by)
+    assert len(everything) == (80 if by == "segment" else 16)
+    expected = [id_ for id_ in everything if id_ in fitting]
     assert bool(expected) == (pattern != "no*")
-    for count in (1, 7, 1000):
-        assert question.matching(pattern, count) == expected[:count]
+    for limit in (1, 7, 1000):
+        assert found(index, pattern, by, limit) == expected[:limit]
 
 
 @pytest.mark.parametrize(
-    ("pattern", "count", "asked"),
+    ("pattern", "paths"),
     [
-        ("*.png", 5, [8]),  # many of the first eight match
-        ("*.gif", 5, [8, 5]),  # none do, and few of all pictures: they are asked for by name
-        ("odd/*", 5, [8]),  # the store can look the folder up
-        ("[!0]*", 15, [15, 30]),  # too many of all pictures do to be asked for by name
-        ("no*", 5, [8]),
+        ("*.gif", ["odd/second name.gif"]),
+        ("odd/1*", ["odd/11.png", "odd/13.jpg", "odd/15.png"]),
+        ("no*", []),
+        ("odd/*", None),
     ],
 )
-def test_how_often_the_index_is_asked(
-    index: Index, monkeypatch: pytest.MonkeyPatch, *, pattern: str, count: int, asked: list[int]
+def test_few_pictures_are_listed(
+    index: Index, monkeypatch: pytest.MonkeyPatch, pattern: str, paths: list[str] | None
 ) -> None:
-    monkeypatch.setattr(globs, "_FIRST", 8)
-    monkeypatch.setattr(globs, "_MOST_LISTED", 3)
-    monkeypatch.chdir(next(iter(index.roots().values())))
-    question = Question(index, "image")
-    question.matching(pattern, count)
-    assert question.asked == asked
+    monkeypatch.setattr(globs, "MOST_LISTED", 3)
+    ((root, folder),) = index.roots().items()
+    monkeypatch.chdir(folder)
+    named = listed(index, Glob(pattern), Filters(glob=pattern).paths_to_store(index.roots()))
+    shown = None if named is None else sorted(path.removeprefix(f"{root}/") for path in named)
+    assert shown == paths
 
 
 def test_a_pattern_and_the_other_filters_all_hold(index: Index) -> None:
     (root,) = index.roots().values()
     filters = Filters(glob="*3.*", path=root / "odd", max_area=0.09)  # 4 × 4 of 200 pixels
-    found = Asker(index).answer(
-        [Part(at(0), "picture")], Look(filters=filters, ranking=UNCUT), None
-    )
-    areas = {hit.path.name: hit.segment.region.area_px for hit in found if hit.segment is not None}
+    hits = Asker(index).answer([Part(at(0), "picture")], Look(filters=filters, ranking=UNCUT), None)
+    areas = {hit.path.name: hit.segment.region.area_px for hit in hits if hit.segment is not None}
     assert areas == dict.fromkeys(["03.png", "13.jpg"], 16)
-    assert len(found) == 2
+    assert len(hits) == 2

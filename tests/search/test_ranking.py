@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from indexer.errors import QueryError
 from indexer.records import Box
 from search.hits import Hit
-from search.ranking import POOL, UNCUT, Ranking, arrange
+from search.ranking import POOL, UNCUT, Arranged, Candidate, Ranking, arrange
 from search.relevance import SPAN
 from tests.search.handmade import at
 from tests.search.handmade_hits import hit, ids
@@ -22,10 +22,23 @@ CUT = Ranking(LEAST)
 WHOLE, PART, BESIDE = (0, 0, 10, 10), (2, 2, 6, 6), (20, 20, 24, 24)
 
 
+def page(hits: Sequence[Hit], ranking: Ranking, limit: int = 20, offset: int = 0) -> Arranged:
+    """Arrange hits that come by falling cosine; those of the image "unseen" are not to be seen."""
+    candidates = [
+        Candidate(str(i), one.score, relevance=one.relevance) for i, one in enumerate(hits)
+    ]
+
+    def look_up(some: Sequence[Candidate]) -> list[Hit | None]:
+        there = [hits[int(one.id)] for one in some]
+        return [None if one.image.id == "unseen" else one for one in there]
+
+    return arrange(lambda count: candidates[:count], look_up, ranking, limit, offset)
+
+
 def arranged(
     hits: Sequence[Hit], ranking: Ranking = UNCUT, limit: int = 1000, offset: int = 0
 ) -> list[str]:
-    return ids(arrange(lambda count: list(hits[:count]), ranking, limit, offset).hits)
+    return ids(page(hits, ranking, limit, offset).hits)
 
 
 def named(**relevances: float | None) -> list[Hit]:
@@ -40,11 +53,11 @@ def test_relevance_decides_the_order_and_equal_hits_stay_as_they_were() -> None:
 
 def test_where_the_best_is_not_relevant_enough_nothing_is_found() -> None:
     hits = named(a=1.0, b=LEAST - 0.01, c=2.0)
-    found = arrange(lambda count: hits[:count], CUT, 20, 0)
+    found = page(hits, CUT)
     assert found.hits == []
     assert found.nearest is not None
     assert ids([found.nearest]) == ["b"]
-    uncut = arrange(lambda count: hits[:count], UNCUT, 20, 0)
+    uncut = page(hits, UNCUT)
     assert (ids(uncut.hits), uncut.nearest) == (["b", "c", "a"], None)
 
 
@@ -61,8 +74,30 @@ def test_hits_of_unknown_relevance_are_not_cut() -> None:
 
 
 def test_nothing_in_nothing_out() -> None:
-    found = arrange(lambda _: [], CUT, 20, 0)
+    found = page([], CUT)
     assert (found.hits, found.nearest) == ([], None)
+
+
+def test_what_is_not_to_be_seen_neither_counts_nor_is_the_nearest() -> None:
+    hits = [hit(str(i), image="unseen", relevance=9) for i in range(40)]
+    assert page([*hits, *named(a=1)], CUT).hits == []
+    nearest = page([*hits, *named(a=1)], CUT).nearest
+    assert nearest is not None
+    assert ids([nearest]) == ["a"]
+    assert arranged([*hits, *named(a=4, b=5)], CUT) == ["b", "a"]
+    assert arranged(hits, CUT) == []
+
+
+def test_what_is_not_relevant_is_not_looked_up() -> None:
+    looked: list[str] = []
+
+    def look_up(some: Sequence[Candidate]) -> list[Hit]:
+        looked.extend(one.id for one in some)
+        return [hit(one.id, image=one.id, relevance=one.relevance) for one in some]
+
+    candidates = [Candidate(str(i), 0.0, relevance=5.0 if i < 50 else 0.0) for i in range(100)]
+    arrange(lambda count: candidates[:count], look_up, CUT, 100, 0)
+    assert set(looked) == set(map(str, range(50)))
 
 
 @pytest.mark.parametrize(("better", "worse"), [(WHOLE, PART), (PART, WHOLE), (WHOLE, WHOLE)])
@@ -147,14 +182,17 @@ def test_a_cut_is_a_number_however_it_is_written() -> None:
 
 def asked(relevances: Sequence[float], ranking: Ranking, limit: int) -> list[int]:
     """How many hits were asked for, time after time."""
-    hits = [hit(str(i), image=str(i), relevance=value) for i, value in enumerate(relevances)]
+    candidates = [Candidate(str(i), 0.0, relevance=each) for i, each in enumerate(relevances)]
     counts: list[int] = []
 
-    def ask(count: int) -> list[Hit]:
+    def ask(count: int) -> list[Candidate]:
         counts.append(count)
-        return hits[:count]
+        return candidates[:count]
 
-    arrange(ask, ranking, limit, 0)
+    def look_up(some: Sequence[Candidate]) -> list[Hit]:
+        return [hit(one.id, image=one.id, relevance=one.relevance) for one in some]
+
+    arrange(ask, look_up, ranking, limit, 0)
     return counts
 
 
@@ -219,11 +257,8 @@ def test_pages_one_after_the_other_are_the_whole(
         for copy in range(copies)
         for i, (box, image, relevance, turn) in enumerate(drawn)
     ]
-    whole = arrange(lambda count: hits[:count], ranking, 10_000, 0).hits
-    pages = [
-        arrange(lambda count: hits[:count], ranking, size, start).hits
-        for start in range(0, len(hits), size)
-    ]
+    whole = page(hits, ranking, 10_000).hits
+    pages = [page(hits, ranking, size, start).hits for start in range(0, len(hits), size)]
     assert list(map(id, whole)) == [id(one) for page in pages for one in page]
     assert all(len(page) <= size for page in pages)
     if ranking.per_image is not None:

@@ -148,6 +148,7 @@ def _query(engine: QdrantClient, collection: str, body: Json) -> object:
         query=request.query.nearest,
         query_filter=request.filter,
         limit=request.limit,
+        with_payload=bool(request.with_payload),
         with_vectors=bool(request.with_vector),
     )
 

@@ -204,6 +204,12 @@ def test_search_gives_vectors_when_asked(store: Store) -> None:
     assert hit.vector.dtype == np.float32
 
 
+def test_search_leaves_payloads_out_when_asked(store: Store) -> None:
+    hits = store.search("segments", X, payloads=False)
+    assert numbers(hits) == numbers(store.search("segments", X))
+    assert all(hit.payload == {} for hit in hits)
+
+
 def test_optimise_keeps_the_answers(store: Store) -> None:
     before = store.search("segments", X)
     store.optimise()
