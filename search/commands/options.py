@@ -275,9 +275,10 @@ class DeviceOptions:
     device: DeviceOption = "auto"
 
 
-def _parameters(bag: type) -> list[inspect.Parameter]:
+@functools.cache
+def _parameters(bag: type) -> tuple[inspect.Parameter, ...]:
     hints = get_type_hints(bag, include_extras=True)
-    return [
+    return tuple(
         inspect.Parameter(
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
@@ -285,7 +286,7 @@ def _parameters(bag: type) -> list[inspect.Parameter]:
             annotation=hints[field.name],
         )
         for field in fields(bag)
-    ]
+    )
 
 
 def _place(text: str) -> Any:  # noqa: ANN401 - a `Place`, whose module --help does not load
