@@ -34,7 +34,7 @@ _CANDIDATES = 1000
 #: segments for about right, seconds.
 _FRESH_S = 300.0
 #: Filters whose numbers of segments are remembered.
-_COUNTS = 1000
+_COUNTS = 100
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,11 @@ class Asker:
             QueryError: a filter makes no sense.
         """
         roots = self._index.roots()
-        where, fits = self._where(look.filters, excluded, roots)
+        where, fits = self._where(look.filters, roots)
         sample = self._sample(look.by)
         least = self._least(parts, look, where, sample)
+        if excluded:
+            where = replace(where, must_not=(*where.must_not, HasId(excluded)))
         asked = _Asked(
             self._index, parts, look.by, where, fits, Background(sample.rows, words), roots
         )
@@ -100,12 +102,10 @@ class Asker:
         return Answer(tuple(found.hits), least, found.nearest)
 
     def _where(
-        self, filters: Filters, excluded: tuple[str, ...], roots: dict[str, Path]
+        self, filters: Filters, roots: dict[str, Path]
     ) -> tuple[Filter, Callable[[str], bool] | None]:
         """Return the filter for the store, and what paths have to fulfil that it cannot tell."""
         where = filters.to_store(roots)
-        if excluded:
-            where = Filter(where.must, (*where.must_not, HasId(excluded)))
         if filters.glob is None:
             return where, None
         glob = Glob(filters.glob)
