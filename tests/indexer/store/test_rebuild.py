@@ -98,7 +98,7 @@ def test_the_draft_is_gone_afterwards(engine: Engine, store: Store) -> None:
 
 
 def test_an_index_can_be_replaced_many_times(engine: Engine, store: Store) -> None:
-    for number in range(3):
+    for number in range(2):
         location = draft_location(engine.location)
         with closing(engine.open(location)) as draft:
             draft.create({"number": number}, DIM)

@@ -119,7 +119,7 @@ WHOLE = ["segsearch.json", "shards"]
 
 
 def test_an_adoption_killed_at_some_steps(tmp_path: Path) -> None:
-    outcomes = killed(tmp_path, "adopt", stride=6)
+    outcomes = killed(tmp_path, "adopt", stride=8)
     before, after = ("old 3", "new 5", "new 5", WHOLE), ("new 5", "none", "new 5", WHOLE)
     assert set(map(repr, outcomes)) == {repr(before), repr(after)}
     assert outcomes == sorted(outcomes, key=repr, reverse=True)  # first the old, then the new
