@@ -39,7 +39,7 @@ from indexer.store.points import (
 )
 
 #: More different segment counts per image than an index can have.
-_MANY = 1_000_000
+MOST_VALUES = 1_000_000
 #: Answers asked for beyond those wanted, in case some belong to an unfinished image.
 _SPARE = 10
 
@@ -270,7 +270,7 @@ class Index:
         """Count the values of an indexed field, most first, without what is half written."""
         if kind == "segments":
             where = replace(where, must_not=(*where.must_not, *self._unfinished()))
-        return self._store.facet(kind, key, where=where, limit=_MANY)
+        return self._store.facet(kind, key, where=where, limit=MOST_VALUES)
 
     def count(self, kind: Kind, where: Filter = EVERYTHING, *, exact: bool = True) -> int:
         """Count the records that a filter lets through.
@@ -335,7 +335,7 @@ class Index:
 
     def status(self) -> Status:
         """Count what is there, without what is half written."""
-        per_image = self._store.facet("images", "n_segments", limit=_MANY)
+        per_image = self._store.facet("images", "n_segments", limit=MOST_VALUES)
         return Status(
             files=self._store.count("files"),
             images=self._store.count("images"),
@@ -373,7 +373,7 @@ class Index:
         counted = self._store.count("segments")
         if counted == self.status().segments:
             return ()
-        per_image = self._store.facet("segments", "image_id", limit=_MANY)
+        per_image = self._store.facet("segments", "image_id", limit=MOST_VALUES)
         there = {image.id for image in self.images(list(per_image))}
         absent = tuple(id_ for id_ in per_image if id_ not in there)
         return (Match("image_id", absent),) if absent else ()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Generic, Literal, TypeVar, get_args
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from search.ranking import Candidate, Ranking, arrange
 from search.relevance import LEAST_SAMPLE, SAMPLE, Background, least_for
 
 By = Literal["segment", "image"]
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 NO_FILTERS = Filters()
 DEFAULT = Ranking()
 
@@ -33,8 +35,8 @@ _CANDIDATES = 1000
 #: How long the background sample of an index is taken for representative, and a number of
 #: segments for about right, seconds.
 _FRESH_S = 300.0
-#: Filters whose numbers of segments are remembered.
-_COUNTS = 100
+#: Filters of which something is remembered.
+_FILTERS = 100
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Asker:
         self._index = index
         self._sampling = threading.Lock()
         self._samples: dict[By, _Sample] = {}
-        self._counts: dict[Filter, tuple[int, float]] = {}
+        self._counts: _Remembered[Filter, int] = _Remembered()
+        self._common: _Remembered[tuple[str, Filter], bool] = _Remembered()
 
     def answer(
         self,
@@ -108,9 +111,12 @@ class Asker:
         where = filters.to_store(roots)
         if filters.glob is None:
             return where, None
-        glob = Glob(filters.glob)
-        paths = listed(self._index, glob, filters.paths_to_store(roots))
+        glob, within = Glob(filters.glob), filters.paths_to_store(roots)
+        if self._common.get((filters.glob, within)):
+            return where, glob.matcher()
+        paths = listed(self._index, glob, within)
         if paths is None:
+            self._common.put((filters.glob, within), True)
             return where, glob.matcher()
         return replace(where, must=(*where.must, Match("paths", paths))), None
 
@@ -128,14 +134,12 @@ class Asker:
             return None
         if where == EVERYTHING:
             return least_for(sample.count)
-        with self._sampling:
-            known = self._counts.get(where)
-            if known is None or time.monotonic() - known[1] > _FRESH_S:
-                if len(self._counts) >= _COUNTS:
-                    self._counts.clear()
-                known = self._index.count("segments", where, exact=False), time.monotonic()
-                self._counts[where] = known
-        return least_for(known[0])
+        count = self._counts.get(where)
+        if count is None:
+            count = self._index.count("segments", where, exact=False)
+            if count >= LEAST_SAMPLE:  # a few may soon be many more
+                self._counts.put(where, count)
+        return least_for(count)
 
     def _sample(self, by: By) -> _Sample:
         """Return some of what is searched, not too old."""
@@ -154,6 +158,25 @@ class Asker:
             return [image.vector for image in islice(self._index.all_images(vectors=True), SAMPLE)]
         found = islice(self._index.all_segments(vectors=True), SAMPLE)
         return [segment.vector for segment, _ in found]
+
+
+class _Remembered(Generic[_K, _V]):
+    """What was found out a short time ago. Safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[_K, tuple[_V, float]] = {}
+
+    def get(self, key: _K) -> _V | None:
+        with self._lock:
+            known = self._known.get(key)
+        return known[0] if known and time.monotonic() - known[1] <= _FRESH_S else None
+
+    def put(self, key: _K, value: _V) -> None:
+        with self._lock:
+            if len(self._known) >= _FILTERS:
+                self._known.clear()
+            self._known[key] = value, time.monotonic()
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,6 +243,8 @@ class _Asked:
     def _look_up(self, ids: Sequence[str]) -> None:
         """Let `known` know what these are."""
         missing = [id_ for id_ in ids if id_ not in self.known]
+        if not missing:
+            return
         self.known.update(dict.fromkeys(missing))
         found: Iterable[tuple[Segment | None, Image]]
         if self.by == "segment":

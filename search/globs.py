@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from glob import escape
 
-from indexer.index import Index
+from indexer.index import MOST_VALUES, Index
 from indexer.library import original, split_path
 from indexer.store.base import Filter
 
@@ -56,7 +56,8 @@ class Glob:
         """Return the pattern from the root on; brackets in the working directory are no classes."""
         pattern = self.pattern + "**" if self.pattern.endswith("/") else self.pattern
         pattern = os.path.expanduser(pattern)  # noqa: PTH111 - a Path drops what is no name
-        return os.path.normpath(os.path.join(escape(os.getcwd()), pattern))  # noqa: PTH109, PTH118
+        whole = os.path.normpath(os.path.join(escape(os.getcwd()), pattern))  # noqa: PTH109, PTH118
+        return whole.replace("//", "/", 1)  # normpath keeps two at the beginning
 
 
 def listed(index: Index, glob: Glob, within: Filter) -> tuple[str, ...] | None:
@@ -67,10 +68,13 @@ def listed(index: Index, glob: Glob, within: Filter) -> tuple[str, ...] | None:
         glob: the pattern.
         within: leaves the pictures whose path begins as all that match begin, or fewer.
     """
-    roots, fits = index.roots(), glob.matcher()
-    begins = {id_: str(root).rstrip("/") for id_, root in roots.items()}
+    fits = glob.matcher()
+    paths = index.facet("images", "paths", within)
+    if len(paths) >= MOST_VALUES:
+        return None  # there are more than that
+    begins = {id_: str(root).rstrip("/") for id_, root in index.roots().items()}
     named: list[str] = []
-    for path in index.facet("images", "paths", within):
+    for path in paths:
         root, relative = split_path(path)
         if fits(f"{begins[root]}/{original(relative)}"):
             named.append(path)

@@ -7,9 +7,10 @@ not depend on which pages were asked for before.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Literal
 
 import numpy as np
@@ -104,15 +105,17 @@ def arrange(ask: Ask, look_up: LookUp, ranking: Ranking, limit: int, offset: int
         limit: hits on the page.
         offset: hits before it.
     """
-    wanted = max(limit + offset, POOL if ranking.diversity else 0)
+    wanted = min(max(limit + offset, POOL if ranking.diversity else 0), sys.maxsize)
     count = POOL
     while True:
         pool = ask(count)
         first = _by_relevance(pool[:POOL])
-        best = next(_hits(first, look_up), None)
+        rest = pool[POOL:]
+        visible = chain(_hits(first, look_up), _hits(_by_relevance(rest), look_up))
+        best = next(visible, None)
         if best is not None and not _is_there(best, ranking):
             return Arranged([], best)
-        relevant = [one for one in (*first, *pool[POOL:]) if _is_relevant(one, ranking)]
+        relevant = [one for one in (*first, *rest) if _is_relevant(one, ranking)]
         kept = list(islice(_narrowed(_hits(relevant, look_up), ranking), wanted))
         over = len(pool) < count or _has_ended(pool, ranking)
         if len(kept) >= wanted or over:

@@ -136,6 +136,15 @@ class EdgeStore:
         self._switch(fresh)
         edge_files.clear_leftovers(self._folder, keep=found.data)
 
+    def open_all(self) -> None:
+        """Open all records at once, so that `flush` and `close` write out what a kill left behind.
+
+        Raises:
+            StoreDamaged: they cannot be read.
+        """
+        if self._shards is not None:
+            self._shards.open()
+
     def recipe(self) -> dict[str, Any] | None:
         """See `Store.recipe`."""
         self._check_open()

@@ -212,7 +212,7 @@ class EdgeShards:
 
     def flush(self) -> None:
         """See `Store.flush`."""
-        for kind in tuple(self._shards):  # what is not open has been written out
+        for kind in tuple(self._shards):  # what was never opened has nothing to write out
             with self._shard(kind) as shard:
                 shard.flush()
 

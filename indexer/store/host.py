@@ -55,6 +55,7 @@ class Host:
         self._busy: Counter[str] = Counter()
         self._ending = False
         self._deadline = time.monotonic() + PATIENCE_S
+        self._after_kill = (folder / layout.HOST_FILE).exists()  # the last host did not remove it
 
     def serve(self) -> None:
         """Answer clients; return after the last one has gone, with everything written out."""
@@ -153,7 +154,10 @@ class Host:
     def _opened(self) -> EdgeStore:
         with self._state:
             if self._store is None:
-                self._store = EdgeStore(self._folder)
+                store = EdgeStore(self._folder)
+                if self._after_kill:
+                    store.open_all()
+                self._store = store
             return self._store
 
 

@@ -17,6 +17,7 @@ from search.commands.options import (
     DeviceOptions,
     FilterOptions,
     OutputOptions,
+    PageOptions,
     PromptOptions,
     RankingOptions,
     with_bags,
@@ -212,7 +213,7 @@ def scene(
         ),
     ] = None,
     index_: IndexOption,
-    arranged: RankingOptions,
+    arranged: PageOptions,
     narrow: FilterOptions,
     output: OutputOptions,
     device: DeviceOptions,
@@ -248,7 +249,7 @@ def write_hits(hits: Sequence[Hit], output: Format, by: By) -> None:
     console.write_rows(rows, output, _COLUMNS if by == "segment" else _IMAGE_COLUMNS)
 
 
-def _look(arranged: RankingOptions, narrow: FilterOptions, by: By = "segment") -> Look:
+def _look(arranged: PageOptions, narrow: FilterOptions, by: By = "segment") -> Look:
     from search.asking import Look
 
     return Look(arranged.limit, arranged.offset, narrow.filters(), by, arranged.ranking())

@@ -153,8 +153,8 @@ class FilterOptions(CountFilterOptions):
 
 
 @dataclass(frozen=True)
-class RankingOptions:
-    """How hits are arranged; see `search.ranking.Ranking`."""
+class PageOptions:
+    """How relevant hits are, and how many; see `search.ranking.Ranking`."""
 
     limit: Annotated[
         int, typer.Option("-k", "--limit", min=1, max=MAX_HITS, help="Number of hits at most.")
@@ -176,6 +176,22 @@ class RankingOptions:
     nested: Annotated[
         bool, typer.Option("--nested", help="Keep hits inside, or around, better hits.")
     ] = False
+
+    def ranking(self) -> Ranking:
+        """Return them as the Python API takes them."""
+        from search.ranking import Ranking
+
+        if self.all_ and self.least is not None:
+            raise typer.BadParameter("--all shows everything: leave --min-relevance out")
+        if self.all_:
+            return Ranking(None, self.nested)
+        return Ranking("auto" if self.least is None else self.least, self.nested)
+
+
+@dataclass(frozen=True)
+class RankingOptions(PageOptions):
+    """How hits are arranged; see `search.ranking.Ranking`."""
+
     per_image: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Most hits of one picture.")
     ] = None
@@ -185,14 +201,7 @@ class RankingOptions:
 
     def ranking(self) -> Ranking:
         """Return them as the Python API takes them."""
-        from search.ranking import Ranking
-
-        if self.all_ and self.least is not None:
-            raise typer.BadParameter("--all shows everything: leave --min-relevance out")
-        if self.all_:
-            return Ranking(None, self.nested, self.per_image, self.diversity)
-        least: float | Literal["auto"] = "auto" if self.least is None else self.least
-        return Ranking(least, self.nested, self.per_image, self.diversity)
+        return replace(super().ranking(), per_image=self.per_image, diversity=self.diversity)
 
 
 @dataclass(frozen=True)

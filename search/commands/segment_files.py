@@ -131,16 +131,21 @@ def _check_writable(file: Path) -> None:
         raise SegsearchError(f"cannot write {file}: there is no folder {file.parent}", "make it")
     if file.is_dir():
         raise SegsearchError(f"cannot write {file}: it is a folder", "give another file")
-    if not os.access(file if file.exists() else file.parent, os.W_OK):
+    places = {file.parent, file.resolve().parent} | ({file} if file.exists() else set())
+    if not all(os.access(place, os.W_OK) for place in places):
         raise SegsearchError(f"cannot write {file}: permission denied", "give another file")
 
 
 def _save(picture: PIL.Image.Image, file: Path) -> Path:
     from search.export.files import replacing
 
+    target, kind = file.resolve(), _FORMATS[file.suffix.lower()]
     try:
-        with replacing(file) as part:
-            picture.save(part, _FORMATS[file.suffix.lower()], quality=_JPEG_QUALITY)
+        if target.exists() and not target.is_file():  # a device, or a pipe
+            picture.save(target, kind, quality=_JPEG_QUALITY)
+        else:
+            with replacing(target) as part:
+                picture.save(part, kind, quality=_JPEG_QUALITY)
     except OSError as error:
         raise SegsearchError(
             f"cannot write {file}: {error.strerror or error}", "give another file"

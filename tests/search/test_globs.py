@@ -115,6 +115,7 @@ def test_a_link_leads_to_where_pictures_are_indexed(tmp_path: Path) -> None:
         ("/a/b.png", "/a/b.png"),
         ("/*", "/"),
         ("/a/b/", "/a/b/"),
+        ("//a/*.png", "/a/"),
     ],
 )
 def test_what_all_matching_paths_begin_with(pattern: str, prefix: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import hypothesis.strategies as st
@@ -86,6 +87,10 @@ def test_what_is_not_to_be_seen_neither_counts_nor_is_the_nearest() -> None:
     assert ids([nearest]) == ["a"]
     assert arranged([*hits, *named(a=4, b=5)], CUT) == ["b", "a"]
     assert arranged(hits, CUT) == []
+    many = [hit(str(i), image="unseen", relevance=9) for i in range(POOL)]
+    found = page([*many, *named(a=LEAST - 0.5, b=LEAST - 0.4)], CUT)
+    assert (found.hits, ids([found.nearest]) if found.nearest else None) == ([], ["b"])
+    assert page(named(a=LEAST), CUT, sys.maxsize, 1).hits == []
 
 
 def test_what_is_not_relevant_is_not_looked_up() -> None:

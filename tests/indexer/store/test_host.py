@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.errors import StoreError, StoreUnavailable
+from indexer.errors import StoreDamaged, StoreError, StoreUnavailable
 from indexer.store import host, layout, wire
 from indexer.store.base import EVERYTHING, Point
 from indexer.store.hosted import HostedStore
@@ -169,6 +169,18 @@ def test_a_killed_host_is_reported_and_replaced(folder: Path, store: HostedStore
     assert store.count("files") == 0
     store.check()
     assert host_pid(folder) != pid
+
+
+def test_after_a_kill_everything_is_opened_to_be_written_out(
+    folder: Path, store: HostedStore
+) -> None:
+    store.upsert("segments", SEGMENTS)
+    os.kill(host_pid(folder), signal.SIGKILL)
+    (images,) = folder.glob("*/images")
+    images.rename(folder / "elsewhere")
+    store.close()
+    with closing(HostedStore(folder)) as again, pytest.raises(StoreDamaged):
+        again.count("files")
 
 
 def test_a_host_killed_in_a_write_leaves_a_sound_index(folder: Path, store: HostedStore) -> None:

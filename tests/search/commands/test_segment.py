@@ -300,6 +300,24 @@ def test_mistakes(
     assert Path("a.png").read_bytes() == before
 
 
+def test_a_full_disk_is_an_error_in_words(run: Callable[..., Run]) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no device that is always full")
+    Path("m.png").symlink_to("/dev/full")
+    done = run("a.png", "--point", "48,36", "--mask", "m.png")
+    assert done.code == 1
+    assert "error: cannot write m.png: No space left on device" in done.err
+    assert not Path("/dev/full").is_file()
+
+
+def test_a_link_is_written_through(run: Callable[..., Run]) -> None:
+    Path("real.png").touch()
+    Path("m.png").symlink_to("real.png")
+    assert run("a.png", "--point", "48,36", "--mask", "m.png").code == 0
+    assert Path("m.png").is_symlink()
+    assert Path("real.png").stat().st_size > 0
+
+
 def test_a_file_that_cannot_be_written_whole_is_not_there(run: Callable[..., Run]) -> None:
     Path("m.png").write_text("as it was")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
