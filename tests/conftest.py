@@ -43,7 +43,7 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session")
 def fast_profile() -> Profile:
-    """The demo profile with a coarse grid, and a SAM 2 that finds many regions in anything."""
+    """The demo profile with a very coarse grid, and a SAM 2 that finds many regions in anything."""
     demo = load_profile("demo")
     masks = replace(
         demo.masks,
@@ -56,6 +56,12 @@ def fast_profile() -> Profile:
     )
     seeded = Sam2Profile(str(Path(__file__).parent / "sam2_seeded.yaml"), "seeded:4")
     return replace(demo, sam2=seeded, masks=masks)
+
+
+@pytest.fixture(scope="session")
+def fine_profile(fast_profile: Profile) -> Profile:
+    """The same with more points, where the regions themselves matter."""
+    return replace(fast_profile, masks=replace(fast_profile.masks, points_per_side=6))
 
 
 @pytest.fixture(scope="session")

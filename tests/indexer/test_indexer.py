@@ -267,7 +267,7 @@ def test_an_index_built_otherwise_is_refused(
         indexer.index([photos], limit=1)
     with pytest.raises(RecipeMismatch, match=r"crop_margin: the index has 1.2, this run 2.0"):
         Indexer(where, other).index([photos])
-    with pytest.raises(RecipeMismatch, match=r"points_per_side: the index has 6, this run 7"):
+    with pytest.raises(RecipeMismatch, match=r"points_per_side: the index has 4, this run 7"):
         Indexer(where, finer).index([photos])
     with Indexer(where, fast_profile) as indexer:
         indexer.index([photos])

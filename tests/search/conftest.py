@@ -41,11 +41,11 @@ def library_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def where(
-    library_folder: Path, fast_profile: Profile, tmp_path_factory: pytest.TempPathFactory
+    library_folder: Path, fine_profile: Profile, tmp_path_factory: pytest.TempPathFactory
 ) -> str:
     """An index of those pictures."""
     where = str(tmp_path_factory.mktemp("indexed") / "index")
-    with Indexer(where, fast_profile) as indexer:
+    with Indexer(where, fine_profile) as indexer:
         report = indexer.index([library_folder])
     assert (report.images, report.copies, report.failed) == (5, 1, 0)
     return where
@@ -58,10 +58,10 @@ def searcher(where: str) -> Iterator[Searcher]:
 
 
 @pytest.fixture(scope="session")
-def fast_yaml(fast_profile: Profile, tmp_path_factory: pytest.TempPathFactory) -> str:
+def fast_yaml(fine_profile: Profile, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The path of the fast profile as a user would write it."""
     path = tmp_path_factory.mktemp("profiles") / "fast.yaml"
-    path.write_text(yaml.safe_dump(profile_data(fast_profile)), encoding="utf-8")
+    path.write_text(yaml.safe_dump(profile_data(fine_profile)), encoding="utf-8")
     return str(path)
 
 

@@ -17,12 +17,12 @@ from tests.pictures import scene
 
 
 def test_a_server_answers_like_a_folder(
-    searcher: Searcher, library_folder: Path, fast_profile: Profile
+    searcher: Searcher, library_folder: Path, fine_profile: Profile
 ) -> None:
     filters = Filters(path=library_folder / "2024", min_area=0.1)
     with Facade() as facade:
         where = f"{facade.url}/photos"
-        with Indexer(where, fast_profile) as indexer:
+        with Indexer(where, fine_profile) as indexer:
             assert indexer.index([library_folder]).images == 5
             assert indexer.index([library_folder]).unchanged == 6
         with Searcher(where) as remote:
