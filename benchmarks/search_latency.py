@@ -85,7 +85,7 @@ def _filters(folder: Path) -> dict[str, Filters]:
         "by_folder_of_few": Filters(path=folder / "year-7/day-17/"),  # a thousandth
         "by_common_glob": Filters(glob="*7.png"),  # a tenth
         "by_rare_glob": Filters(glob=f"{folder}/year-?/**/*123.png"),  # a thousandth
-        "by_area": Filters(min_area=0.005),  # a fifth
+        "by_area": Filters(min_area=0.005),  # two fifths
         "by_date": Filters(since=date(2023, 1, 1), until=date(2023, 1, 31)),  # a hundredth
         "by_place": Filters(near=Place(3.0, 3.0, 50.0)),  # a tenth
         "by_camera": Filters(camera="Maker 4"),  # a tenth
