@@ -25,7 +25,7 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist worksteal -m 'not soak and not timed'
-	$(BIN)/pytest -m timed
+	$(BIN)/pytest tests/e2e -m 'timed and not soak'
 
 soak: $(READY)
 	$(BIN)/pytest -m soak

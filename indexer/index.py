@@ -2,7 +2,7 @@
 
 An image is indexed when, and only when, its image record is there. It is written last and
 deleted first, so that whatever interrupts a run, no search shows half an image; segments whose
-image record is absent are invisible to every method here.
+image record is absent are invisible to every method here but `Index.nearest`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,17 @@ from pathlib import Path
 from indexer.errors import IndexNotFound
 from indexer.library.paths import full_path, original, storable
 from indexer.recipe import Recipe, recipe_from
-from indexer.records import UNFINISHED, File, Image, Segment, Vector, file_id, root_id
+from indexer.records import (
+    UNFINISHED,
+    File,
+    Found,
+    FoundImage,
+    Image,
+    Segment,
+    Vector,
+    file_id,
+    root_id,
+)
 from indexer.store.base import (
     EVERYTHING,
     AnyOf,
@@ -34,11 +44,12 @@ from indexer.store.points import (
     file_point,
     image_from,
     image_point,
+    label_payload,
     segment_from,
     segment_point,
 )
 
-#: More different segment counts per image than an index can have.
+#: Most different values that a facet gives.
 MOST_VALUES = 1_000_000
 #: Answers asked for beyond those wanted, in case some belong to an unfinished image.
 _SPARE = 10
@@ -59,23 +70,6 @@ class Status:
     images: int
     segments: int
     failed: int
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """One ranked segment with the image it lies in; `score` is the cosine with the query."""
-
-    segment: Segment
-    image: Image
-    score: float
-
-
-@dataclass(frozen=True, eq=False)
-class FoundImage:
-    """One ranked image; `score` is the cosine of its whole-image vector with the query."""
-
-    image: Image
-    score: float
 
 
 class Index:
@@ -289,7 +283,7 @@ class Index:
             source: who gave them, see `Region.label_source`.
         """
         self._store.update_payloads(
-            "segments", {each: _label_fields(label, source) for each, label in labels.items()}
+            "segments", {each: label_payload(label, source) for each, label in labels.items()}
         )
 
     def search(
@@ -392,12 +386,6 @@ class Index:
             if page.next is None:
                 return
             after = page.next
-
-
-def _label_fields(label: tuple[str, float] | None, source: str) -> Payload:
-    if label is None:
-        return {"label": None, "label_score": None, "label_source": None}
-    return {"label": label[0], "label_score": label[1], "label_source": source}
 
 
 def _root_path(point: Point) -> Path:

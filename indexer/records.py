@@ -211,6 +211,23 @@ class Image:
         check_unit(self.vector)
 
 
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One ranked segment with the image it lies in; `score` is the cosine with the query."""
+
+    segment: Segment
+    image: Image
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class FoundImage:
+    """One ranked image; `score` is the cosine of its whole-image vector with the query."""
+
+    image: Image
+    score: float
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why a file could not be indexed.

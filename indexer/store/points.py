@@ -110,6 +110,13 @@ def segment_from(point_id: str, payload: Payload, vector: Vector | None = None) 
     )
 
 
+def label_payload(label: tuple[str, float] | None, source: str) -> Payload:
+    """Return the fields of a segment's label and how sure it is; None takes the label away."""
+    if label is None:
+        return {"label": None, "label_score": None, "label_source": None}
+    return {"label": label[0], "label_score": label[1], "label_source": source}
+
+
 def file_point(file: File) -> Point:
     """Return the stored form of a file."""
     payload: Payload = {

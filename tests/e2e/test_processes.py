@@ -115,7 +115,9 @@ def test_killed_runs_go_on_to_the_same_end(tmp_path: Path, profile: Path) -> Non
 
 
 @pytest.mark.timed
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)]
+)
 def test_a_stopped_run_ends_soon_and_says_how_to_go_on(
     tmp_path: Path, profile: Path, number: signal.Signals
 ) -> None:
@@ -165,7 +167,7 @@ def test_nothing_new_is_quick(tmp_path: Path, profile: Path) -> None:
             file = replace(file_from(known.payload), path=copy.name, mtime_ns=info.st_mtime_ns)
             Index(store, str(index)).write_file(file)
     seconds = []
-    for _ in range(5):
+    for _ in range(4):
         time.sleep(3)  # so that the index's host process has to start again
         started = time.perf_counter()
         assert "1000 unchanged" in run("index", folder, "--index", index).stderr
