@@ -33,7 +33,6 @@ from indexer.store.base import (
     HasId,
     Kind,
     Match,
-    Payload,
     Point,
     Prefix,
     ScoredPoint,
