@@ -212,7 +212,7 @@ class Index:
 
     def images(self, ids: Sequence[str], *, vectors: bool = False) -> list[Image]:
         """Return the images with these ids, in the order asked; absent ones are left out."""
-        points = self._store.get("images", ids, vectors=vectors)
+        points = self._get("images", ids, vectors=vectors)
         return [image_from(p.id, p.payload, p.vector) for p in points]
 
     def all_images(self, where: Filter = EVERYTHING, *, vectors: bool = False) -> Iterator[Image]:
@@ -229,7 +229,7 @@ class Index:
         self, ids: Sequence[str], *, vectors: bool = False
     ) -> list[tuple[Segment, Image]]:
         """Return the segments with these ids and their images, as `segments` does."""
-        points = self._store.get("segments", ids, vectors=vectors)
+        points = self._get("segments", ids, vectors=vectors)
         present = self._images_of(points)
         return [
             (segment_from(p.id, p.payload, p.vector), present[p.payload["image_id"]])
@@ -285,12 +285,7 @@ class Index:
             "segments", {each: label_payload(label, source) for each, label in labels.items()}
         )
 
-    def search(
-        self,
-        vector: Vector,
-        where: Filter = EVERYTHING,
-        limit: int = 20,
-    ) -> list[Found]:
+    def search(self, vector: Vector, where: Filter = EVERYTHING, limit: int = 20) -> list[Found]:
         """Rank the segments by cosine with a vector."""
         count = limit + _SPARE
         while True:
@@ -306,10 +301,7 @@ class Index:
             count *= 2
 
     def search_images(
-        self,
-        vector: Vector,
-        where: Filter = EVERYTHING,
-        limit: int = 20,
+        self, vector: Vector, where: Filter = EVERYTHING, limit: int = 20
     ) -> list[FoundImage]:
         """Rank the images by cosine of their whole-image vectors with a vector."""
         points = self._store.search("images", vector, where=where, limit=limit)
@@ -370,6 +362,9 @@ class Index:
         there = {image.id for image in self.images(list(per_image))}
         absent = tuple(id_ for id_ in per_image if id_ not in there)
         return (Match("image_id", absent),) if absent else ()
+
+    def _get(self, kind: Kind, ids: Sequence[str], *, vectors: bool) -> list[Point]:
+        return self._store.get(kind, ids, vectors=vectors) if ids else []
 
     def _all(self, kind: Kind, where: Filter = EVERYTHING) -> Iterator[Point]:
         for page in self._pages(kind, where):

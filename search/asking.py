@@ -67,7 +67,7 @@ class Asker:
         """Use an open index; the caller closes it."""
         self._index = index
         self._sampling = threading.Lock()
-        self._samples: dict[By, _Sample] = {}
+        self._samples: _Remembered[By, _Sample] = _Remembered()
         self._counts: _Remembered[Filter, int] = _Remembered()
         self._common: _Remembered[tuple[str, Filter], bool] = _Remembered()
 
@@ -145,12 +145,12 @@ class Asker:
         """Return some of what is searched, not too old."""
         with self._sampling:
             known = self._samples.get(by)
-            if known is None or time.monotonic() - known.taken > _FRESH_S:
+            if known is None:
                 rows = np.zeros((0, self._index.recipe.dim), np.float32)
                 there = [vector for vector in self._vectors(by) if vector is not None]
                 count = self._index.count("segments", exact=False)
-                known = _Sample(np.stack(there) if there else rows, count, time.monotonic())
-                self._samples[by] = known
+                known = _Sample(np.stack(there) if there else rows, count)
+                self._samples.put(by, known)
             return known
 
     def _vectors(self, by: By) -> list[Vector | None]:
@@ -181,11 +181,10 @@ class _Remembered(Generic[_K, _V]):
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """Vectors of some of what is searched, how many segments there are, and when that was."""
+    """Vectors of some of what is searched, and how many segments there are."""
 
     rows: Vector
     count: int
-    taken: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,10 +273,9 @@ class _Asked:
         """Return cosines: of several parts, the mean, less half of that of what is not wanted."""
         if len(self.parts) == 1:
             return [point.score for point in points]
-        weights = [(part.vector, part.wanted) for part in self.parts]
-        wanted = np.stack([vector for vector, is_wanted in weights if is_wanted])
-        scores = (vectors @ wanted.T).mean(axis=1)
-        unwanted = [vector for vector, is_wanted in weights if not is_wanted]
+        wanted = [part.vector for part in self.parts if part.wanted]
+        unwanted = [part.vector for part in self.parts if not part.wanted]
+        scores = (vectors @ np.stack(wanted).T).mean(axis=1)
         if unwanted:
             scores = scores - (vectors @ np.stack(unwanted).T).mean(axis=1) / 2
         return [float(score) for score in scores]

@@ -244,13 +244,10 @@ class Searcher:
         Raises:
             QueryError: there is no such segment.
         """
-        found = {s.id: s for s in self._segments(segment_ids, vectors=vectors)}
-        ids = list(dict.fromkeys(segment.image_id for segment in found.values()))
-        images: dict[str, Image] = {image.id: image for image in self.index.images(ids)}
+        found = self._segments(segment_ids, vectors=vectors)
         roots = self.index.roots()
         hits = []
-        for segment in map(found.__getitem__, segment_ids):
-            image = images[segment.image_id]
+        for segment, image in map(found.__getitem__, segment_ids):
             paths = tuple(locate(path, roots) for path in image.paths)
             hits.append(Hit(0.0, image, segment, paths))
         return hits
@@ -262,7 +259,8 @@ class Searcher:
             QueryError: an example makes no sense, or the examples cancel each other out.
             ModelError: the index's models cannot be loaded.
         """
-        stored = {s.id: s.vector for s in self._segments(query.stored_ids(), vectors=True)}
+        found = self._segments(query.stored_ids(), vectors=True)
+        stored = {id_: segment.vector for id_, (segment, _) in found.items()}
 
         def senses(examples: Sequence[Example]) -> list[tuple[Sense, Vector]]:
             return [self._sense(example, stored) for example in examples]
@@ -342,11 +340,14 @@ class Searcher:
                     raise QueryError(f"segment {segment_id} has no vector", "index it again")
                 return "picture", vector
 
-    def _segments(self, segment_ids: Sequence[str], *, vectors: bool) -> list[Segment]:
-        found = self.index.segments(list(filter(_is_id, segment_ids)), vectors=vectors)
-        known = {segment.id for segment in found}
+    def _segments(
+        self, segment_ids: Sequence[str], *, vectors: bool
+    ) -> dict[str, tuple[Segment, Image]]:
+        ids = list(filter(_is_id, segment_ids))
+        pairs = self.index.segments_in_images(ids, vectors=vectors)
+        found = {segment.id: (segment, image) for segment, image in pairs}
         for segment_id in segment_ids:
-            if segment_id not in known:
+            if segment_id not in found:
                 raise QueryError(
                     f"there is no segment {segment_id} in {self.where}",
                     "segment ids are in the results of other searches",
