@@ -163,9 +163,15 @@ class Embedder:
 
     def text(self, words: str) -> Vector:
         """Embed a query by averaging over the profile's templates; float32, shape (dim,)."""
-        rows = self.texts([template.replace("{}", words) for template in self._profile.templates])
-        mean = rows.mean(axis=0)
-        return np.asarray(mean / np.linalg.norm(mean), dtype=np.float32)
+        query: Vector = self.queries([words])[0]
+        return query
+
+    def queries(self, texts: Sequence[str]) -> Vector:
+        """Embed queries as `text` does, in one pass; float32, shape (n, dim), rows of length 1."""
+        templates = self._profile.templates
+        sentences = [template.replace("{}", words) for words in texts for template in templates]
+        means = self.texts(sentences).reshape(len(texts), len(templates), -1).mean(axis=1)
+        return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True), dtype=np.float32)
 
     @torch.inference_mode()
     def texts(self, sentences: Sequence[str]) -> Vector:

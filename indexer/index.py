@@ -8,7 +8,7 @@ image record is absent are invisible to every method here but `Index.nearest`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from indexer.errors import IndexNotFound
@@ -21,6 +21,7 @@ from indexer.records import (
     FoundImage,
     Image,
     Segment,
+    Status,
     Vector,
     file_id,
     root_id,
@@ -54,23 +55,6 @@ MOST_VALUES = 1_000_000
 _SPARE = 10
 
 
-@dataclass(frozen=True)
-class Status:
-    """How much there is.
-
-    Attributes:
-        files: file records, failed ones included.
-        images: distinct pictures that are indexed.
-        segments: segments of those.
-        failed: files that could not be indexed.
-    """
-
-    files: int
-    images: int
-    segments: int
-    failed: int
-
-
 class Index:
     """The records of a library in a store.
 
@@ -91,6 +75,7 @@ class Index:
                 f"there is no index at {where}", "make one with: index FOLDER --index " + where
             )
         self.recipe: Recipe = recipe_from(plain, where)
+        self._plain = plain
         self._store = store
 
     def roots(self) -> dict[str, Path]:
@@ -221,6 +206,19 @@ class Index:
             for point in page:
                 yield image_from(point.id, point.payload, point.vector)
 
+    def image_page(
+        self, where: Filter, limit: int, after: str | None
+    ) -> tuple[list[Image], str | None]:
+        """Return images that a filter lets through, by rising id, and where the next page begins.
+
+        Args:
+            where: the filter.
+            limit: most images.
+            after: what was returned with the page before; None for the first page.
+        """
+        page = self._store.scroll("images", where=where, limit=limit, after=after)
+        return [image_from(p.id, p.payload) for p in page.points], page.next
+
     def segments(self, ids: Sequence[str], *, vectors: bool = False) -> list[Segment]:
         """Return the segments with these ids, in the order asked; absent ones are left out."""
         return [segment for segment, _ in self.segments_in_images(ids, vectors=vectors)]
@@ -327,6 +325,14 @@ class Index:
             segments=sum(int(n) * images for n, images in per_image.items()),
             failed=self._store.count("files", Filter((Match("failed", (True,)),))),
         )
+
+    def is_current(self) -> bool:
+        """Return whether the index still has the recipe that it was opened with."""
+        return self._store.recipe() == self._plain
+
+    def size_bytes(self) -> int | None:
+        """Return the disk space in use, or None where the store cannot tell."""
+        return self._store.size_bytes()
 
     def optimise(self) -> None:
         """Build the store's search structures."""

@@ -229,6 +229,23 @@ class FoundImage:
 
 
 @dataclass(frozen=True)
+class Status:
+    """How much there is.
+
+    Attributes:
+        files: file records, failed ones included.
+        images: distinct pictures that are indexed.
+        segments: segments of those.
+        failed: files that could not be indexed.
+    """
+
+    files: int
+    images: int
+    segments: int
+    failed: int
+
+
+@dataclass(frozen=True)
 class Failure:
     """Why a file could not be indexed.
 

@@ -18,7 +18,7 @@ from indexer.records import Image, Segment, Vector
 from indexer.roots import locate
 from indexer.store.base import EVERYTHING, Filter, HasId, Kind, Match, ScoredPoint
 from search.filters import Filters
-from search.globs import Glob, listed
+from search.globs import MOST_LISTED, Glob, listed
 from search.hits import Answer, Hit
 from search.queries import Part
 from search.ranking import Candidate, Ranking, arrange
@@ -103,6 +103,20 @@ class Asker:
         ranking = replace(look.ranking, least=least)
         found = arrange(asked.candidates(), asked.hits, ranking, look.limit, look.offset)
         return Answer(tuple(found.hits), least, found.nearest)
+
+    def where(self, filters: Filters) -> Filter:
+        """Return filters in the store's terms, for what only the store looks at.
+
+        Raises:
+            QueryError: a filter makes no sense, or a glob matches more paths than can be listed.
+        """
+        where, fits = self._where(filters, self._index.roots())
+        if fits is not None:
+            raise QueryError(
+                f"more than {MOST_LISTED} pictures match {filters.glob!r}",
+                "narrow the pattern, or give a path instead",
+            )
+        return where
 
     def _where(
         self, filters: Filters, roots: dict[str, Path]

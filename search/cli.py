@@ -17,6 +17,7 @@ from search.commands import export as export_cli
 from search.commands import find as find_cli
 from search.commands import library as library_cli
 from search.commands import segment as segment_cli
+from search.commands import serve as serve_cli
 
 if TYPE_CHECKING:
     from search.hits import Hit
@@ -32,6 +33,7 @@ search = typer.Typer(
 for command in (find_cli.text, find_cli.image, find_cli.segment, find_cli.like, find_cli.scene):
     search.command()(command)
 search.command()(eval_cli.eval)
+search.command()(serve_cli.serve)
 
 
 def demo(

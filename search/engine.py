@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from indexer.errors import QueryError
 from indexer.index import Index
-from indexer.pixels import as_pixels
 from indexer.roots import locate
 from indexer.store import open_store
 from search.asking import DEFAULT, NO_FILTERS, Asker, By, Look
+from search.examples import Examples
+from search.facets import By as FacetBy
+from search.facets import Facet, facet, kind_of
 from search.filters import Filters
 from search.globs import Glob
 from search.hits import Answer, Hit
 from search.models import Models
-from search.queries import Example, Part, Picture, Query, Sense, Stored, Text, parts
+from search.queries import (
+    Part,
+    Picture,
+    Query,
+    Sense,
+    Stored,
+    Text,
+)
 from search.ranking import Ranking
 from search.scenes import Scene, SceneAnswer, find_scene
 
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from indexer.embedding import Embedder
-    from indexer.records import Image, Region, Segment, Vector
+    from indexer.records import Image, Region, Vector
     from indexer.segmentation.segmenter import Prompt, Segmenter
 
 
@@ -63,6 +70,7 @@ class Searcher:
         self.where = str(index)
         self.index = Index(open_store(self.where, create_ok=False), self.where)
         self.models = Models(self.index.recipe, self.where, device)
+        self._examples = Examples(self.index, self.models)
         self._asker = Asker(self.index)
 
     def text(
@@ -171,8 +179,12 @@ class Searcher:
             QueryError: an example, a filter or a page makes no sense.
             ModelError: the index's models cannot be loaded.
         """
-        look = Look(limit, offset, filters, by, ranking)
-        return self._ranked(self.parts(query), look, query.stored_ids())
+        return self.answer(query, Look(limit, offset, filters, by, ranking))
+
+    def answer(self, query: Query, look: Look) -> Answer:
+        """Return what `find` does, for a page described as a `Look`."""
+        excluded = (*query.stored_ids(), *query.stored_image_ids())
+        return self._ranked(self.parts(query), look, excluded)
 
     def scene(
         self,
@@ -238,13 +250,41 @@ class Searcher:
             if fits is None or any(fits(str(path)) for path in paths):
                 yield Hit(0.0, image, segment, paths)
 
+    def image_page(
+        self, filters: Filters = NO_FILTERS, limit: int = 50, after: str | None = None
+    ) -> tuple[list[Image], str | None]:
+        """Return pictures that fulfil the filters, by rising id, and where the next page begins.
+
+        Args:
+            filters: without conditions that only segments can fulfil.
+            limit: most pictures.
+            after: what was returned with the page before; None for the first page.
+
+        Raises:
+            QueryError: a filter makes no sense.
+        """
+        filters.check_for_images()
+        return self.index.image_page(self._asker.where(filters), limit, after)
+
+    def facet(self, by: FacetBy, filters: Filters = NO_FILTERS) -> Facet:
+        """Count the values of a property, of what the filters leave; see `search.facets`.
+
+        Conditions that only segments can fulfil do not count where pictures or files are counted.
+
+        Raises:
+            QueryError: a filter makes no sense.
+        """
+        of_images = kind_of(by) == "images"
+        where = self._asker.where(filters.of_images() if of_images else filters)
+        return facet(self.index, by, where)
+
     def segments(self, *segment_ids: str, vectors: bool = False) -> list[Hit]:
         """Return these segments of the index, in the order asked, with a score of 0.
 
         Raises:
             QueryError: there is no such segment.
         """
-        found = self._segments(segment_ids, vectors=vectors)
+        found = self._examples.segments(segment_ids, vectors=vectors)
         roots = self.index.roots()
         hits = []
         for segment, image in map(found.__getitem__, segment_ids):
@@ -253,50 +293,14 @@ class Searcher:
         return hits
 
     def parts(self, query: Query) -> list[Part]:
-        """Return the vectors that a query compares hits with.
-
-        Raises:
-            QueryError: an example makes no sense, or the examples cancel each other out.
-            ModelError: the index's models cannot be loaded.
-        """
-        found = self._segments(query.stored_ids(), vectors=True)
-        stored = {id_: segment.vector for id_, (segment, _) in found.items()}
-
-        def senses(examples: Sequence[Example]) -> list[tuple[Sense, Vector]]:
-            return [self._sense(example, stored) for example in examples]
-
-        return parts(senses(query.positives), senses(query.negatives))
-
-    def cut(self, image: PIL.Image.Image | NDArray[np.uint8], prompt: Prompt) -> Region:
-        """Cut out of a picture what a prompt points at.
-
-        Raises:
-            QueryError: the prompt lies outside the picture, or finds nothing.
-        """
-        segmenter = self.models.segmenter()
-        region = segmenter.prompt(segmenter.embed(as_pixels(image)), prompt).region(prompt)
-        if region is None:
-            raise QueryError(
-                "SAM 2 found no object there", "try another point, more points, or a box"
-            )
-        return region
+        """Return the vectors that a query compares hits with; see `Examples.parts`."""
+        return self._examples.parts(query)
 
     def image_vector(
         self, image: PIL.Image.Image | NDArray[np.uint8], region: Region | None = None
     ) -> Vector:
         """Embed a picture, or one region of it; float32, shape (dim,), length 1."""
-        import PIL.Image
-
-        from indexer.segmentation.masks import decode
-
-        embedder = self.models.embedder()
-        picture = PIL.Image.fromarray(as_pixels(image))
-        if region is None:
-            crop = embedder.crop_picture(picture)
-        else:
-            crop = embedder.crop_segment(picture, decode(region.rle), region.box)
-        vector: Vector = embedder.vectors([crop])[0]
-        return vector
+        return self._examples.image_vector(image, region)
 
     def embedder(self) -> Embedder:
         """Load the index's CLIP, once; see `Models.embedder`."""
@@ -325,38 +329,3 @@ class Searcher:
     def _ranked(self, wanted: Sequence[Part], look: Look, excluded: tuple[str, ...] = ()) -> Answer:
         words = self.models.words() if any(part.sense == "text" for part in wanted) else None
         return self._asker.answer(wanted, look, words, excluded)
-
-    def _sense(self, example: Example, stored: dict[str, Vector | None]) -> tuple[Sense, Vector]:
-        match example:
-            case Text(words):
-                return "text", self.models.embedder().text(words)
-            case Picture(image, prompt):
-                pixels = as_pixels(image)
-                region = None if prompt is None else self.cut(pixels, prompt)
-                return "picture", self.image_vector(pixels, region)
-            case Stored(segment_id):
-                vector = stored[segment_id]
-                if vector is None:
-                    raise QueryError(f"segment {segment_id} has no vector", "index it again")
-                return "picture", vector
-
-    def _segments(
-        self, segment_ids: Sequence[str], *, vectors: bool
-    ) -> dict[str, tuple[Segment, Image]]:
-        ids = list(filter(_is_id, segment_ids))
-        pairs = self.index.segments_in_images(ids, vectors=vectors)
-        found = {segment.id: (segment, image) for segment, image in pairs}
-        for segment_id in segment_ids:
-            if segment_id not in found:
-                raise QueryError(
-                    f"there is no segment {segment_id} in {self.where}",
-                    "segment ids are in the results of other searches",
-                )
-        return found
-
-
-def _is_id(text: str) -> bool:
-    try:
-        return str(uuid.UUID(text)) == text
-    except ValueError:
-        return False

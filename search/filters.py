@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from pathlib import Path
 
@@ -20,6 +20,8 @@ Words = str | Sequence[str]
 #: What people call formats, and what Pillow does.
 _FORMATS = {"JPG": "JPEG", "TIF": "TIFF", "JP2": "JPEG2000", "HEIC": "HEIF"}
 _MAX_LATITUDE, _MAX_LONGITUDE = 90, 180
+#: The fields of `Filters` that pictures do not have.
+_OF_SEGMENTS = ("min_area", "max_area", "min_depth", "max_depth", "label", "min_label_score")
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,10 @@ class Filters:
     def paths_to_store(self, roots: dict[str, Path]) -> Filter:
         """Return that part of `to_store` that is about paths."""
         return Filter(tuple(self._of_paths(roots)))
+
+    def of_images(self) -> Filters:
+        """Return the same without what only segments have."""
+        return replace(self, **dict.fromkeys(_OF_SEGMENTS))
 
     def check_for_images(self) -> None:
         """Refuse what only segments have, where whole pictures are ranked.

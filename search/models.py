@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING
 
 from indexer.profiles import profile_from
 from indexer.recipe import Recipe, require_same
+from search.caching import Coalescer
 
 if TYPE_CHECKING:
+    from indexer.crops import Crop
     from indexer.embedding import Embedder
     from indexer.records import Vector
     from indexer.segmentation.segmenter import Segmenter
+
+#: Texts, and crops, that CLIP takes at once where many threads ask.
+_MOST_AT_ONCE = 32
 
 
 class Models:
@@ -35,6 +40,12 @@ class Models:
         self._embedder: Embedder | None = None
         self._segmenter: Segmenter | None = None
         self._words: Vector | None = None
+        self._texts = Coalescer[str, "Vector"](
+            lambda texts: list(self.embedder().queries(texts)), _MOST_AT_ONCE
+        )
+        self._crops = Coalescer["Crop", "Vector"](
+            lambda crops: list(self.embedder().vectors(crops)), _MOST_AT_ONCE
+        )
 
     def embedder(self) -> Embedder:
         """Load the index's CLIP, once.
@@ -53,6 +64,18 @@ class Models:
                 require_same("CLIP", stored, embedder.vector_space(), self._where)
                 self._embedder = embedder
             return self._embedder
+
+    def text(self, words: str) -> Vector:
+        """Embed a query; float32, shape (dim,), length 1. Concurrent calls share a pass.
+
+        Raises:
+            ModelError: see `embedder`.
+        """
+        return self._texts(words)
+
+    def crop(self, crop: Crop) -> Vector:
+        """Embed what `Embedder.crop_segment` or `crop_picture` cut out, as `text` does."""
+        return self._crops(crop)
 
     def segmenter(self) -> Segmenter:
         """Load the index's SAM 2, once.

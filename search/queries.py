@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import PIL.Image
     from numpy.typing import NDArray
 
-    from indexer.records import Vector
+    from indexer.records import Region, Vector
     from indexer.segmentation.segmenter import Prompt
 
 Sense = Literal["text", "picture"]
@@ -58,7 +58,31 @@ class Stored:
     segment_id: str
 
 
-Example = Text | Picture | Stored
+@dataclass(frozen=True)
+class StoredImage:
+    """What a whole picture of the index looks like.
+
+    Attributes:
+        image_id: as the results of other searches have it.
+    """
+
+    image_id: str
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """What an object looks like that was cut out of a picture already.
+
+    Attributes:
+        image: RGB; an array has shape (H, W, 3) and dtype uint8.
+        region: with a mask of that size.
+    """
+
+    image: PIL.Image.Image | NDArray[np.uint8]
+    region: Region
+
+
+Example = Text | Picture | Cut | Stored | StoredImage
 
 
 @dataclass(frozen=True)
@@ -82,6 +106,11 @@ class Query:
         """Return the ids of the examples that are segments of the index."""
         every = (*self.positives, *self.negatives)
         return tuple(each.segment_id for each in every if isinstance(each, Stored))
+
+    def stored_image_ids(self) -> tuple[str, ...]:
+        """Return the ids of the examples that are pictures of the index."""
+        every = (*self.positives, *self.negatives)
+        return tuple(each.image_id for each in every if isinstance(each, StoredImage))
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,10 +14,16 @@ if TYPE_CHECKING:
 
 
 def read_picture(hit: Hit) -> NDArray[np.uint8]:
-    """Read a hit's picture from the first of its files that still has the indexed bytes.
+    """Read a hit's picture: uint8 RGB, shape (H, W, 3), the frame of the hit's box and mask.
 
-    Returns:
-        uint8 RGB, shape (H, W, 3), the frame that the hit's box and mask are in.
+    Raises:
+        PictureError: see `read_content`.
+    """
+    return library.decode(read_content(hit)).pixels
+
+
+def read_content(hit: Hit) -> library.Content:
+    """Read the first of the files of a hit's picture that still has the indexed bytes.
 
     Raises:
         PictureError: none of them can be read, or all have changed since.
@@ -27,7 +33,7 @@ def read_picture(hit: Hit) -> NDArray[np.uint8]:
         try:
             content = library.read(path)
             if content.sha256 == hit.image.picture.sha256:
-                return library.decode(content).pixels
+                return content
             failure = PictureError("vanished", "it has changed since it was indexed")
         except PictureError as error:
             failure = error

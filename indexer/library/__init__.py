@@ -13,6 +13,7 @@ from indexer.library.decode import (
     Content,
     Decoded,
     decode,
+    preview,
     read,
 )
 from indexer.library.paths import full_path, original, split_path, storable
@@ -43,6 +44,7 @@ __all__ = [
     "decode",
     "full_path",
     "original",
+    "preview",
     "read",
     "root_folder",
     "scan",

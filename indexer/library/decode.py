@@ -15,7 +15,10 @@ from indexer.records import Picture
 
 if TYPE_CHECKING:
     import numpy as np
+    import PIL.Image
     from numpy.typing import NDArray
+
+    from indexer.library.metadata import Exif
 
 #: Default for the largest file that is read, bytes.
 MAX_BYTES = 512 * 2**20
@@ -88,31 +91,61 @@ def decode(content: Content, max_pixels: int = MAX_PIXELS) -> Decoded:
     Raises:
         PictureError: `corrupt`, `needs_extra` (retryable), `too_large` or `unsupported_format`.
     """
-    # Imported here, so that commands that decode nothing start without them.
     import numpy as np
 
-    from indexer.library import colour, metadata, pillow
-
-    name = formats.sniff(content.data)
-    if name is None:
-        message = "this is not a picture in a supported format: convert it to JPEG or PNG"
-        raise PictureError("unsupported_format", message)
-    image, frames = pillow.load(content.data, name, max_pixels, MAX_SIDE)
-    exif = metadata.read_exif(image)
-    upright = metadata.transpose(colour.to_srgb(image, pillow.depth(image, content.data)), exif)
+    name, upright, exif, frames = _decoded(content, max_pixels)
     pixels = np.asarray(upright)
     pixels.setflags(write=False)
     picture = Picture(
         sha256=content.sha256,
         width=upright.width,
         height=upright.height,
-        format=image.format or name,
+        format=name,
         frames=frames,
         taken_at=exif.taken_at,
         camera=exif.camera,
         gps=exif.gps,
     )
     return Decoded(picture, pixels)
+
+
+def preview(content: Content, side: int, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Decode a picture as `decode` does, scaled down to look at.
+
+    Args:
+        content: the file's bytes.
+        side: most pixels that the longer side has; a smaller picture stays as it is.
+        max_pixels: see `decode`.
+
+    Returns:
+        uint8, shape (height, width, 3), sRGB, in the EXIF-transposed frame.
+
+    Raises:
+        PictureError: see `decode`.
+    """
+    import numpy as np
+    from PIL.Image import Resampling
+
+    _, upright, _, _ = _decoded(content, max_pixels, side)
+    upright.thumbnail((side, side), Resampling.LANCZOS)
+    return np.asarray(upright)
+
+
+def _decoded(
+    content: Content, max_pixels: int, least_side: int | None = None
+) -> tuple[str, PIL.Image.Image, Exif, int]:
+    """Return the format, the picture in sRGB as EXIF orients it, its EXIF, and its frames."""
+    # Imported here, so that commands that decode nothing start without them.
+    from indexer.library import colour, metadata, pillow
+
+    name = formats.sniff(content.data)
+    if name is None:
+        message = "this is not a picture in a supported format: convert it to JPEG or PNG"
+        raise PictureError("unsupported_format", message)
+    image, frames = pillow.load(content.data, name, max_pixels, MAX_SIDE, least_side)
+    exif = metadata.read_exif(image)
+    upright = metadata.transpose(colour.to_srgb(image, pillow.depth(image, content.data)), exif)
+    return image.format or name, upright, exif, frames
 
 
 def _open_at_once(location: str, flags: int) -> int:

@@ -226,17 +226,11 @@ def scene(
       search scene "at least 3 mugs" "table" --index ./idx --format json
     """
     from search.engine import Searcher
-    from search.scenes import Scene
+    from search.scenes import Scene, find_scene
 
     wanted, look = Scene.parse(parts, relation or ()), _look(arranged, narrow)
     with Searcher(index_, device.device) as searcher:
-        found = searcher.scene(
-            wanted,
-            limit=look.limit,
-            offset=look.offset,
-            filters=look.filters,
-            ranking=look.ranking,
-        )
+        found = find_scene(searcher, wanted, look)
         _show_scenes(found, output, " and ".join(parts), searcher.index.recipe)
 
 
@@ -262,14 +256,7 @@ def _find(
     from search.engine import Searcher
 
     with Searcher(*index) as searcher:
-        found = searcher.find(
-            query,
-            limit=look.limit,
-            offset=look.offset,
-            filters=look.filters,
-            by=look.by,
-            ranking=look.ranking,
-        )
+        found = searcher.answer(query, look)
     write_hits(found, output.output, look.by)
     _say_why_not(found)
     _save(found, output, title, searcher.index.recipe)

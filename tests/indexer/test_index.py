@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from indexer.errors import IndexNotFound, RecipeMismatch
-from indexer.index import Index, Status
+from indexer.index import Index
 from indexer.recipe import Recipe
 from indexer.records import (
     Failure,
@@ -19,6 +19,7 @@ from indexer.records import (
     Region,
     Rle,
     Segment,
+    Status,
     image_id,
     segment_id,
 )

@@ -15,9 +15,9 @@ import pytest
 
 from indexer import Indexer
 from indexer.errors import RecipeMismatch, SegsearchError, StoreError
-from indexer.index import Index, Status
+from indexer.index import Index
 from indexer.profiles import Profile
-from indexer.records import image_id
+from indexer.records import Status, image_id
 from indexer.report import Report
 from indexer.segmentation import masks
 from indexer.segmentation.segmenter import Prompt

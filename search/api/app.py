@@ -1,0 +1,117 @@
+"""The application: endpoints, guards and what they share, put together."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from typing import Any
+
+import anyio.to_thread
+from fastapi import Depends, FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from indexer.errors import IndexNotFound
+from search.api import problems
+from search.api.guards import Headers, Limit, SameSite
+from search.api.observing import Observe
+from search.api.routes import (
+    health,
+    images,
+    indexing,
+    page,
+    search,
+    segment,
+    segments,
+    session,
+    stats,
+    uploads,
+)
+from search.api.settings import Settings
+from search.api.state import KEY_HEADER, State, role_of
+
+#: Threads that answer: enough to fill batches for CLIP, few enough not to fight for the cores.
+_THREADS = 16
+_RESOURCES = (search, segment, uploads, images, segments, stats, indexing, session)
+_ABOUT = """Find objects, not just photos: SAM 2 segments, CLIP vectors, Qdrant search.
+
+Errors are `application/problem+json` with a stable `code`. Boxes and points are in pixels of the
+picture as EXIF orients it. Ids are stable; paths begin with the name of a library folder."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application; models are loaded when it starts."""
+    state = State.of(settings)
+    app = FastAPI(
+        title="segsearch",
+        version=version("segsearch"),
+        description=_ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        middleware=_middleware(settings, state),
+    )
+    app.state.segsearch = state
+    problems.install(app)
+    every = problems.errors("key-needed", "not-allowed", "too-large", "busy", "timed-out")
+    for resource in _RESOURCES:
+        app.include_router(resource.router, dependencies=[Depends(role_of)], responses=every)
+    app.include_router(health.router)
+    page.mount(app)
+    _document(app)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    state: State = app.state.segsearch
+    anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
+    with contextlib.suppress(IndexNotFound):  # then they are loaded when it is there
+        await anyio.to_thread.run_sync(state.library.load_models)
+    yield
+    state.ending.set()
+    await anyio.to_thread.run_sync(state.runs.close)
+    state.library.close()
+
+
+def _middleware(settings: Settings, state: State) -> list[Middleware]:
+    """Return what stands before every request, the outermost first."""
+    names = {settings.host, *settings.names, "localhost", "127.0.0.1", "[::1]"}
+    if settings.host in ("0.0.0.0", "::"):  # noqa: S104 - keys are required there
+        names = {"*"}
+    cors = [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.origins),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["content-type", KEY_HEADER, "x-request-id"],
+            expose_headers=["x-request-id", "etag"],
+            max_age=600,
+        )
+    ]
+    return [
+        Middleware(Observe, metrics=state.metrics),
+        Middleware(Headers, shared=bool(settings.origins)),
+        *(cors if settings.origins else []),
+        Middleware(SameSite, names=names, origins=settings.origins),
+        Middleware(Limit, limits=settings.limits),
+    ]
+
+
+def _document(app: FastAPI) -> None:
+    """Let the OpenAPI document say that errors are problem+json."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = made()
+            for path in schema["paths"].values():
+                for operation in path.values():
+                    for status, answer in operation["responses"].items():
+                        content = answer.get("content", {})
+                        if int(status) >= 400 and "application/json" in content:  # noqa: PLR2004
+                            answer["content"] = {problems.MEDIA_TYPE: content["application/json"]}
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]

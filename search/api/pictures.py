@@ -1,0 +1,115 @@
+"""Pixels, thumbnails and SAM 2's embeddings of pictures, kept for the next request."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from indexer import library
+from indexer.errors import PictureError
+from search.api.library import Library, gone
+from search.caching import Lru
+from search.hits import Hit
+from search.reading import read_content, read_picture
+
+if TYPE_CHECKING:
+    from indexer.segmentation.sam2_model import Embedded
+    from indexer.segmentation.segmenter import Prompt, Prompted
+
+Pixels = NDArray[np.uint8]
+#: Longest sides that pictures are scaled down to.
+Size = Literal[160, 320, 640, 1280, 2048]
+
+_JPEG_QUALITY = 85
+_PIXEL_BYTES, _THUMBNAIL_BYTES = 384 * 2**20, 128 * 2**20
+#: Embeddings that are kept: some 16 MB each with the real models.
+_EMBEDDINGS = 16
+
+
+class Pictures:
+    """What was made of pictures, as much as the limits allow. Safe to use from many threads."""
+
+    def __init__(self, library_: Library) -> None:
+        """Start with nothing."""
+        self._library = library_
+        self._pixels: Lru[str, Pixels] = Lru(_PIXEL_BYTES, lambda pixels: pixels.nbytes)
+        self._thumbnails: Lru[tuple[str, int], bytes] = Lru(_THUMBNAIL_BYTES, len)
+        self._embeddings: Lru[tuple[int, str], Embedded] = Lru(_EMBEDDINGS)
+        self._sam = threading.Lock()
+
+    def pixels(self, hit: Hit) -> Pixels:
+        """Return an image's pixels, uint8 RGB of shape (H, W, 3).
+
+        Raises:
+            Refused: no file with the indexed bytes is left.
+        """
+        return self._pixels.get(hit.image.id, lambda: _there(lambda: read_picture(hit)))
+
+    def thumbnail(self, hit: Hit, size: Size) -> bytes:
+        """Return an image as a JPEG whose longer side has `size` pixels at most.
+
+        Raises:
+            Refused: see `pixels`.
+        """
+
+        def make() -> bytes:
+            small = _there(lambda: library.preview(read_content(hit), size))
+            return jpeg(PIL.Image.fromarray(small))
+
+        return self._thumbnails.get((hit.image.id, size), make)
+
+    def prompted(
+        self, name: str, pixels: Callable[[], Pixels], prompt: Prompt, *, candidates: bool
+    ) -> list[Prompted]:
+        """Let SAM 2 cut out of a picture what a prompt points at, best first.
+
+        Args:
+            name: the id of the picture, under which its embedding is kept.
+            pixels: returns the picture.
+            prompt: where the object lies.
+            candidates: return all that the prompt may mean.
+
+        Raises:
+            QueryError: the prompt lies outside the picture.
+            ModelError: the index's SAM 2 cannot be loaded.
+        """
+        segmenter = self._library.opened().searcher.segmenter()
+        with self._sam:  # one after the other is faster than all at once, and bounds the memory
+            key = (id(segmenter), name)
+            embedded = self._embeddings.get(key, lambda: segmenter.embed(pixels()))
+            if candidates:
+                return segmenter.candidates(embedded, prompt)
+            return [segmenter.prompt(embedded, prompt)]
+
+
+def jpeg(picture: PIL.Image.Image) -> bytes:
+    """Return an RGB picture as JPEG."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY)
+    return buffer.getvalue()
+
+
+def png(picture: PIL.Image.Image) -> bytes:
+    """Return a picture as PNG, compressed little: it is made while somebody waits."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+def scaled(picture: PIL.Image.Image, size: int) -> PIL.Image.Image:
+    """Return a picture whose longer side has `size` pixels at most."""
+    picture.thumbnail((size, size), PIL.Image.Resampling.LANCZOS)
+    return picture
+
+
+def _there(read: Callable[[], Pixels]) -> Pixels:
+    try:
+        return read()
+    except PictureError as error:
+        raise gone(error) from error

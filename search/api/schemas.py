@@ -1,0 +1,419 @@
+"""What the API takes and gives, as JSON. Boxes and points are in pixels of the whole picture.
+
+All pictures are in their EXIF-transposed frame; a box is half-open: [x0, y0, x1, y1] covers the
+pixels x0 ≤ x < x1, y0 ≤ y < y1.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from search.facets import By as FacetBy
+
+#: Largest coordinate of a prompt: that of the largest picture that is decoded.
+_MOST_PX = 65_535
+_MOST_EXAMPLES, _MOST_POINTS, _MOST_THINGS, _MOST_VALUES = 32, 64, 8, 50
+#: Hits on one page, and hits that can be paged through.
+MOST_HITS, MOST_OFFSET = 200, 10_000
+
+
+def _storable(text: str) -> str:
+    """Refuse what cannot be in a path, a name or a query: control characters, half characters."""
+    if any(c < " " or "\ud800" <= c <= "\udfff" or c == "\x7f" for c in text):
+        raise ValueError("control characters are not allowed here")
+    return text
+
+
+Words = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_storable)]
+Name = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_storable)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Pixel = Annotated[float, Field(ge=0, le=_MOST_PX, allow_inf_nan=False)]
+Corner = Annotated[int, Field(ge=0, le=_MOST_PX)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+XY = tuple[Pixel, Pixel]
+Box = tuple[Corner, Corner, Corner, Corner]
+UploadId = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9_-]{22}$", examples=["kJ3s0Zq1u9wX2yB4dE6fGh"])
+]
+Points = Annotated[list[XY], Field(max_length=_MOST_POINTS)]
+
+
+class Model(BaseModel):
+    """Takes what it knows, and refuses everything else."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PromptIn(Model):
+    """Where an object lies in a picture: in a box, at points, not at others."""
+
+    box: Box | None = None
+    points: Points = []
+    not_points: Points = []
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing."""
+        return self.box is None and not self.points and not self.not_points
+
+
+class Example(PromptIn):
+    """Something hits are like, or unlike: exactly one of a text, a segment, an image, an upload.
+
+    Of an image or an upload, a box or points say which object is meant; without them, all of it.
+    """
+
+    text: Words | None = None
+    segment_id: UUID | None = None
+    image_id: UUID | None = None
+    upload_id: UploadId | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Example:
+        given = (self.text, self.segment_id, self.image_id, self.upload_id)
+        if sum(each is not None for each in given) != 1:
+            raise ValueError("give exactly one of text, segment_id, image_id and upload_id")
+        if not self.is_empty and self.image_id is None and self.upload_id is None:
+            raise ValueError("a box or points belong to an image or an upload")
+        return self
+
+
+class Thing(Model):
+    """One thing of a scene: an example, its name in relations, and how many there have to be."""
+
+    name: Words
+    example: Example
+    count: Annotated[int, Field(ge=1, le=20)] = 1
+
+
+class SceneIn(Model):
+    """Several things in one picture.
+
+    Things are texts such as "dog" or "at least 3 mugs", or examples with a name; relations are
+    "dog left-of frisbee", with left-of, right-of, above, below, inside or near.
+    """
+
+    things: Annotated[list[Words | Thing], Field(min_length=1, max_length=_MOST_THINGS)]
+    relations: Annotated[list[Words], Field(max_length=2 * _MOST_THINGS)] = []
+
+
+class Place(Model):
+    """A circle on the earth: degrees and kilometres."""
+
+    latitude: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
+    longitude: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
+    radius_km: Annotated[float, Field(gt=0, le=20_100, allow_inf_nan=False)]
+
+
+class ImageFilters(Model):
+    """Conditions on pictures; what is left out is no condition.
+
+    Paths begin with the name of a library folder, as in `Image.path`: "photos/2024/" is all that
+    lies in that folder, "photos/2024" all whose path begins so.
+    """
+
+    path: Name | None = None
+    glob: Name | None = None
+    since: date | None = None
+    until: date | None = None
+    near: Place | None = None
+    format: Annotated[list[Name], Field(max_length=_MOST_VALUES)] = []
+    camera: Annotated[list[Name], Field(max_length=_MOST_VALUES)] = []
+    min_size: Count | None = None
+    max_size: Count | None = None
+
+
+class FiltersIn(ImageFilters):
+    """Conditions on segments and their pictures; areas are shares of the picture."""
+
+    min_area: Share | None = None
+    max_area: Share | None = None
+    min_depth: Count | None = None
+    max_depth: Count | None = None
+    label: Annotated[list[Name], Field(max_length=_MOST_VALUES)] = []
+    min_label_score: Share | None = None
+
+
+class LookIn(Model):
+    """Which hits, how many, in which order; see docs/api.md."""
+
+    filters: FiltersIn = FiltersIn()
+    by: Literal["segment", "image"] = "segment"
+    limit: Annotated[int, Field(ge=1, le=MOST_HITS)] = 40
+    offset: Annotated[int, Field(ge=0, le=MOST_OFFSET)] = 0
+    all: Annotated[bool, Field(description="Show the nearest, however irrelevant.")] = False
+    min_relevance: Annotated[float | None, Field(ge=-100, le=100, allow_inf_nan=False)] = None
+    nested: Annotated[bool, Field(description="Keep hits inside, or around, better ones.")] = False
+    per_image: Annotated[int | None, Field(ge=1, le=1000)] = None
+    diversity: Share = 0.0
+
+
+class SearchRequest(LookIn):
+    """A query: `text` alone, or examples, or a scene."""
+
+    text: Words | None = None
+    positives: Annotated[list[Example], Field(max_length=_MOST_EXAMPLES)] = []
+    negatives: Annotated[list[Example], Field(max_length=_MOST_EXAMPLES)] = []
+    scene: SceneIn | None = None
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> SearchRequest:
+        examples = self.text is not None or bool(self.positives)
+        if examples == (self.scene is not None):
+            raise ValueError("give a text or positives, or a scene")
+        if self.scene is not None and self.negatives:
+            raise ValueError("a scene has no negatives")
+        return self
+
+
+class UploadSearch(LookIn, PromptIn):
+    """What to look for in an uploaded picture, and further examples; as `SearchRequest`."""
+
+    text: Words | None = None
+    positives: Annotated[list[Example], Field(max_length=_MOST_EXAMPLES - 1)] = []
+    negatives: Annotated[list[Example], Field(max_length=_MOST_EXAMPLES)] = []
+
+
+class SegmentRequest(PromptIn):
+    """A picture and where in it an object lies.
+
+    A single point may mean a part or the whole: with `candidates`, up to three answers.
+    """
+
+    image_id: UUID | None = None
+    upload_id: UploadId | None = None
+    candidates: bool = False
+
+    @model_validator(mode="after")
+    def _is_one(self) -> SegmentRequest:
+        if (self.image_id is None) == (self.upload_id is None):
+            raise ValueError("give either image_id or upload_id")
+        if self.box is None and not self.points:
+            raise ValueError("give a box, or a point on the object")
+        return self
+
+
+class IndexRequest(Model):
+    """How the configured folders are indexed."""
+
+    prune: Annotated[bool, Field(description="Remove from the index what is gone.")] = False
+    rebuild: Annotated[bool, Field(description="Index everything anew.")] = False
+
+
+class Rle(BaseModel):
+    """A mask as COCO's compressed RLE: size is height and width."""
+
+    size: tuple[int, int]
+    counts: str
+
+
+class Region(BaseModel):
+    """A mask with what is known about it."""
+
+    box: tuple[int, int, int, int]
+    area_px: int
+    area_fraction: float
+    predicted_iou: float
+    stability_score: float | None
+    point: tuple[float, float] | None
+    rle: Rle
+
+
+class Segment(Region):
+    """One region of an indexed image."""
+
+    id: str
+    image_id: str
+    parent_id: str | None
+    depth: int
+    label: str | None
+    label_score: float | None
+    label_source: str | None
+
+
+class Image(BaseModel):
+    """One distinct picture; `path` begins with the name of its library folder."""
+
+    id: str
+    path: str
+    paths: list[str]
+    width: int
+    height: int
+    format: str
+    taken_at: str | None
+    camera: str | None
+    gps: tuple[float, float] | None
+    n_segments: int
+
+
+class Hit(BaseModel):
+    """One result; see docs/formats.md for the scores. `segment` is null where images are ranked."""
+
+    image: Image
+    segment: Segment | None
+    score: float
+    standard_score: float | None
+    contrast: float | None
+    relevance: float | None
+
+
+class SceneHit(BaseModel):
+    """One picture that shows a scene: the segments that are each of its things."""
+
+    image: Image
+    relevance: float
+    things: dict[str, list[Hit]]
+
+
+class SearchResponse(BaseModel):
+    """One page of hits, or of scenes.
+
+    `least` is the relevance that the best hit must have; where none has it, there are no hits,
+    and `nearest` is the best of what there is. `absent` names the things of a scene that are in no
+    picture. `next_offset` is null on the last page.
+    """
+
+    kind: Literal["segments", "images", "scenes"]
+    hits: list[Hit] = []
+    scenes: list[SceneHit] = []
+    next_offset: int | None = None
+    least: float | None = None
+    nearest: Hit | None = None
+    absent: list[str] = []
+    upload_id: str | None = None
+    took_ms: float
+
+
+class Upload(BaseModel):
+    """A picture that was uploaded, kept in memory for a while under an id that nobody guesses."""
+
+    id: str
+    width: int
+    height: int
+    expires_at: datetime
+
+
+class SegmentResponse(BaseModel):
+    """What SAM 2 cuts out, best first; none where it finds nothing there."""
+
+    width: int
+    height: int
+    regions: list[Region]
+    took_ms: float
+
+
+class ImagePage(BaseModel):
+    """Images by rising id; `next` is the `after` of the following page, null on the last one."""
+
+    images: list[Image]
+    next: str | None
+
+
+class ImageSegments(BaseModel):
+    """All segments of an image, parents before their parts."""
+
+    image: Image
+    segments: list[Segment]
+
+
+class SegmentInImage(BaseModel):
+    """A segment and the image it lies in."""
+
+    segment: Segment
+    image: Image
+
+
+class FacetValue(BaseModel):
+    """A value and how many have it."""
+
+    value: str
+    count: int
+
+
+class Facet(BaseModel):
+    """What there is of a property; `without` have none, `more` is true if values were left out."""
+
+    by: FacetBy
+    of: str
+    values: list[FacetValue]
+    without: int
+    more: bool
+
+
+class Facets(BaseModel):
+    """The facets asked for."""
+
+    facets: list[Facet]
+
+
+class Progress(BaseModel):
+    """How far an index run is; `done` of `pending` files, `seconds` since it began."""
+
+    files: int = 0
+    unchanged: int = 0
+    pending: int = 0
+    done: int = 0
+    images: int = 0
+    segments: int = 0
+    failed: int = 0
+    pruned: int = 0
+    seconds: float = 0.0
+    seconds_to_go: float | None = None
+    current: str | None = None
+
+
+class IndexRun(BaseModel):
+    """The index run that is going on, or the last one; `never` before the first."""
+
+    state: Literal["never", "running", "stopping", "done", "stopped", "failed"]
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    message: str | None = None
+    progress: Progress = Progress()
+
+
+class Access(BaseModel):
+    """What the caller may do."""
+
+    role: Literal["read", "admin"]
+    files: bool
+    can_index: bool
+
+
+class Holdings(BaseModel):
+    """What the index holds, and the models it was built with; zeros where there is none yet."""
+
+    exists: bool
+    files: int = 0
+    images: int = 0
+    segments: int = 0
+    failed: int = 0
+    size_bytes: int | None = None
+    roots: list[str] = []
+    clip: str | None = None
+    sam2: str | None = None
+
+
+class Stats(Holdings):
+    """What there is, what the caller may do, and how the index run stands."""
+
+    access: Access
+    run: IndexRun
+    version: str
+
+
+class Problem(BaseModel):
+    """An error, after RFC 9457. `code` is stable; `hint` says what to do next."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    hint: str = ""
+    request_id: str
+    errors: list[dict[str, str]] = []

@@ -1,0 +1,185 @@
+"""`search serve`: the API and the page."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from indexer import console, malloc
+from indexer.console import DeviceOption, IndexOption
+from indexer.errors import SegsearchError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from search.api.settings import Settings
+
+#: Seconds that requests in progress have when the server is told to end.
+_GRACE_S = 10
+_BACKLOG = 256
+_MIB = 2**20
+
+FoldersArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="PATH",
+        help="Folders that can be indexed from the page; without any, the index's own.",
+        show_default=False,
+    ),
+]
+HostOption = Annotated[str, typer.Option(help="Address to listen on; others need API keys.")]
+PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 is any free one.")]
+NameOption = Annotated[
+    list[str] | None,
+    typer.Option("--name", metavar="HOST", help="A host name of this server; repeatable."),
+]
+KeysOption = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="SEGSEARCH_KEYS", metavar="FILE", help="Lines of `admin KEY` and `read KEY`."
+    ),
+]
+OriginOption = Annotated[
+    list[str] | None,
+    typer.Option("--origin", metavar="URL", help="A site that may call the API; repeatable."),
+]
+FilesOption = Annotated[
+    bool, typer.Option("--files/--no-files", help="Hand out the original files.")
+]
+UploadOption = Annotated[
+    int, typer.Option(min=1, max=1024, metavar="MB", help="Largest uploaded picture.")
+]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a new index: a packaged profile, or a YAML file.", show_default="balanced"
+    ),
+]
+LogOption = Annotated[
+    bool, typer.Option("--access-log/--no-access-log", help="Write a line for each request.")
+]
+
+
+def serve(
+    folders: FoldersArgument = None,
+    *,
+    index_: IndexOption,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8000,
+    name: NameOption = None,
+    keys: KeysOption = None,
+    origin: OriginOption = None,
+    files: FilesOption = True,
+    max_upload: UploadOption = 32,
+    profile: ProfileOption = None,
+    device: DeviceOption = "auto",
+    access_log: LogOption = True,
+) -> None:
+    """Serve the index: a page to search with, and an HTTP API (see /docs).
+
+    Only this machine can connect, and may do everything. As soon as it listens elsewhere, API keys
+    are required: from --keys, or from SEGSEARCH_ADMIN_KEY and SEGSEARCH_READ_KEY.
+
+    \b
+    Examples:
+      search serve --index ./idx
+      search serve ./photos --index ./idx --profile demo --port 8080
+      search serve --index ./idx --host 0.0.0.0 --keys keys.txt --name photos.example.org
+    """
+    from search.api.keys import read_keys
+    from search.api.settings import Limits, Settings
+
+    settings = Settings(
+        index=index_ if "://" in index_ else str(Path(index_).expanduser().resolve()),
+        folders=tuple(_existing(folder) for folder in folders or ()),
+        profile=profile,
+        device=device,
+        host=host,
+        port=port,
+        names=tuple(name or ()),
+        keys=read_keys(keys),
+        origins=tuple(each.rstrip("/") for each in origin or ()),
+        files=files,
+        limits=Limits(upload_bytes=max_upload * _MIB),
+    )
+    malloc.keep_freed_memory()
+    logging.getLogger("search.api").setLevel(logging.INFO if access_log else logging.WARNING)
+    run(settings)
+
+
+def run(settings: Settings) -> None:
+    """Serve until Ctrl-C or SIGTERM; what is in progress then is finished.
+
+    Raises:
+        SegsearchError: the address is in use, or cannot be listened on.
+    """
+    listener = _listener(settings.host, settings.port)
+    console.say(f"loading the models of {settings.index}")
+    from search.api.app import create_app
+
+    app = create_app(settings)
+    address = listener.getsockname()
+    name = f"[{address[0]}]" if ":" in address[0] else address[0]
+    _serve(app, listener, f"http://{name}:{address[1]}")
+
+
+def _serve(app: FastAPI, listener: socket.socket, url: str) -> None:
+    import uvicorn
+
+    ending: threading.Event = app.state.segsearch.ending
+
+    class Server(uvicorn.Server):
+        """Ends what would never end by itself, and then as always, with exit code 0."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                console.say(f"serving at {url} (API: {url}/docs); Ctrl-C ends it")
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+            ending.set()
+            self.force_exit = self.should_exit and sig == signal.SIGINT
+            self.should_exit = True
+
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE_S,
+        lifespan="on",
+    )
+    server = Server(config)
+    server.run(sockets=[listener])
+    if not server.started:
+        raise SegsearchError("the server did not start", "its log says why")
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """Bind an address, before anything takes long."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        raise SegsearchError(
+            f"cannot listen on {host}:{port}: {error.strerror}", "give another --port or --host"
+        ) from error
+    return listener
+
+
+def _existing(folder: Path) -> Path:
+    path = folder.expanduser().resolve()
+    if not path.exists():
+        raise SegsearchError(f"there is no folder {folder}", "check the spelling")
+    return path

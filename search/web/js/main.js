@@ -1,0 +1,147 @@
+/** Puts the page together, and keeps it in step with the query in the address bar. */
+
+import { findSimilar, notThis } from "./actions.js";
+import { ask, connection } from "./api.js";
+import { showChips } from "./chips.js";
+import { byId } from "./dom.js";
+import { buildFilters, showFilters } from "./filters.js";
+import { placeIcons } from "./icons.js";
+import { watchKeys } from "./keyboard.js";
+import { placeBar, showIndexPage, watchProgress } from "./progress.js";
+import { isScene } from "./query.js";
+import { Results } from "./results.js";
+import { follow, onRun } from "./run.js";
+import { watchSession } from "./session.js";
+import { loadStats } from "./stats.js";
+import { go, onQuery, query, start, visit } from "./store.js";
+import { watchTheme } from "./theme.js";
+import { searchBegins } from "./timing.js";
+import { watchUploads } from "./upload.js";
+import { Viewer } from "./viewer.js";
+
+const RETRY_MS = 3000;
+
+placeIcons();
+watchTheme();
+watchSession();
+buildFilters();
+watchProgress();
+watchUploads();
+
+const results = new Results();
+const viewer = new Viewer({ items: () => results.grid.items, more: () => results.more() });
+watchKeys({ grid: results.grid, viewer });
+watchConnection();
+watchSearchBox();
+watchLinks();
+watchCells();
+onQuery(show);
+onRun((_, hasEnded) => hasEnded && refresh());
+begin();
+
+async function begin() {
+  // hits do not wait for the numbers about the index
+  const known = refreshStats();
+  start();
+  await known;
+}
+
+async function refreshStats() {
+  try {
+    const stats = await loadStats();
+    follow(stats.run);
+    showIndexPage();
+    results.sayAgain();
+  } catch {
+    // what asks next says what is wrong
+  }
+}
+
+/** The index has changed. */
+async function refresh() {
+  await refreshStats();
+  viewer.forget();
+  results.refresh();
+  showFilters();
+}
+
+function show(now) {
+  const isIndex = now.page === "index";
+  byId("search-page").hidden = isIndex;
+  byId("index-page").hidden = !isIndex;
+  document.title = titleOf(now);
+  placeBar();
+  if (isIndex) {
+    showIndexPage();
+    refreshStats();
+    viewer.follow();
+    return;
+  }
+  if (document.activeElement !== byId("search-box") || now.text) byId("search-box").value = now.text;
+  showChips();
+  showFilters();
+  results.show();
+  viewer.follow();
+}
+
+function titleOf(now) {
+  if (now.page === "index") return "Index · segsearch";
+  return now.text ? `${now.text} · segsearch` : "segsearch";
+}
+
+function watchSearchBox() {
+  const box = byId("search-box");
+  byId("search-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    searchBegins(event);
+    const text = box.value.trim();
+    const not = isScene({ ...query(), text }) ? [] : query().not;
+    go({ text, not, page: "", open: null, segment: null });
+    box.blur();
+  });
+  // the box's own cross
+  box.addEventListener("search", () => {
+    if (!box.value && query().text) go({ text: "" });
+  });
+}
+
+/** Links to this page's own addresses change the query, and load nothing. */
+function watchLinks() {
+  addEventListener("click", (event) => {
+    const link = /** @type {Element} */ (event.target).closest("a[href='/'], a[href^='/?']");
+    const isElsewhere = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
+    if (!link || isElsewhere || event.button !== 0 || event.defaultPrevented) return;
+    event.preventDefault();
+    visit(/** @type {HTMLAnchorElement} */ (link).search);
+  });
+}
+
+/** The buttons that cells show under the pointer. */
+function watchCells() {
+  const acts = { similar: findSimilar, not: notThis };
+  results.grid.element.addEventListener("click", (event) => {
+    const button = /** @type {HTMLElement} */ (event.target).closest("[data-action]");
+    if (!button) return;
+    const { hit } = results.grid.items[results.grid.numberOf(button)];
+    acts[/** @type {HTMLElement} */ (button).dataset.action]({ segment_id: hit.segment.id }, event);
+  });
+}
+
+/** Say that the server is gone for as long as it is. */
+function watchConnection() {
+  const banner = byId("offline");
+  let timer = 0;
+  const ping = () => ask("/v1/stats").catch(() => {});
+  connection.addEventListener("lost", () => {
+    banner.hidden = false;
+    clearTimeout(timer);
+    timer = setTimeout(ping, RETRY_MS);
+  });
+  connection.addEventListener("found", () => {
+    if (banner.hidden) return;
+    banner.hidden = true;
+    clearTimeout(timer);
+    refreshStats();
+    if (results.hasFailed) results.show();
+  });
+}

@@ -1,0 +1,169 @@
+/** The page about the index and its run, and the slim bar above all other pages. */
+
+import { byId, el } from "./dom.js";
+import { failure } from "./message.js";
+import { begin, cancel, isLive, onRun, run } from "./run.js";
+import { stats } from "./stats.js";
+import { go, query } from "./store.js";
+import { counted, duration, size } from "./words.js";
+
+const STATES = {
+  never: "Nothing has been indexed from here yet",
+  running: "Indexing",
+  stopping: "Stopping",
+  done: "The index is up to date",
+  stopped: "Stopped: the next run goes on from here",
+  failed: "The run failed",
+};
+/** @type {import("./api.js").ApiError | null} */
+let problem = null;
+
+/** Keep the bar and the page up to date. */
+export function watchProgress() {
+  onRun(() => {
+    showBar();
+    showIndexPage();
+  });
+}
+
+/** Start a run, and show the page about it. */
+export async function startIndexing({ prune = false } = {}) {
+  go({ page: "index" });
+  await attempt(() => begin({ prune }));
+}
+
+/** Draw the page about the index, if it is the one that is shown. */
+export function showIndexPage() {
+  const page = byId("index-page");
+  const [known, now] = [stats(), run()];
+  if (query().page !== "index" || !known || !now) return;
+  const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset.testid;
+  page.replaceChildren(
+    el("h1", { text: "The index" }),
+    problem ? failure(problem) : "",
+    progressCard(now),
+    el("div", { class: "row" }, ...buttons(known, now)),
+    holdings(known),
+  );
+  if (focused) page.querySelector(`[data-testid="${focused}"]`)?.focus();
+}
+
+async function attempt(act) {
+  problem = null;
+  try {
+    await act();
+  } catch (error) {
+    problem = error;
+  }
+  showIndexPage();
+}
+
+function showBar() {
+  const now = run();
+  const bar = byId("run-bar");
+  bar.hidden = !isLive(now) || query().page === "index";
+  const { done = 0, pending = 0, seconds_to_go: left } = now.progress;
+  byId("run-fill").style.width = `${100 * share(now)}%`;
+  const rest = typeof left === "number" ? `, ${duration(left)} to go` : "";
+  byId("run-text").textContent = `${STATES[now.state]}: ${done} of ${counted(pending, "file")}${rest}`;
+}
+
+/** Show or hide the bar, as the page demands. */
+export function placeBar() {
+  if (run()) showBar();
+}
+
+function share({ state, progress }) {
+  if (state === "done") return 1;
+  return progress.pending ? progress.done / progress.pending : 0;
+}
+
+function progressCard(now) {
+  const { progress } = now;
+  const done = share(now);
+  const bar = el("progress", { max: 1, value: done, "aria-label": "How far the run is" });
+  if (isLive(now) && !progress.pending) bar.removeAttribute("value");
+  const hasRun = now.state !== "never";
+  return el(
+    "section",
+    { class: "panel", data: { testid: "progress", state: now.state } },
+    el("div", { class: "panel-head" },
+      el("h2", { text: STATES[now.state] }),
+      hasRun && el("span", { class: "big", text: `${Math.floor(100 * done)} %` })),
+    now.message && el("p", { class: now.state === "failed" ? "error-text" : "", text: now.message }),
+    hasRun && bar,
+    isLive(now) && el("p", { class: "current", text: progress.current ?? " " }),
+    hasRun && figures(runFigures(progress, isLive(now))),
+  ); // prettier-ignore
+}
+
+function runFigures(progress, live) {
+  const { done, pending, seconds, seconds_to_go: left } = progress;
+  const pace = seconds > 0 && done ? done / seconds : null;
+  return [
+    ["files", progress.files],
+    ["unchanged", progress.unchanged],
+    ["done", `${done ?? 0} of ${pending ?? 0}`],
+    ["pictures", progress.images],
+    ["objects", progress.segments],
+    ["failed", progress.failed],
+    progress.pruned && ["removed", progress.pruned],
+    ["time", duration(seconds ?? 0)],
+    pace && ["pace", pace >= 1 ? `${pace.toFixed(1)} files/s` : `${(1 / pace).toFixed(1)} s/file`],
+    live && typeof left === "number" && ["to go", duration(left)],
+  ].filter(Boolean);
+}
+
+function figures(pairs) {
+  const cells = pairs.map(([name, value]) =>
+    el("div", {}, el("dt", { text: name }), el("dd", { text: (value ?? 0).toLocaleString("en") })),
+  );
+  return el("dl", { class: "figures" }, ...cells);
+}
+
+function buttons({ access }, now) {
+  if (!access.can_index) return [];
+  const button = (text, testid, act, kind = "") =>
+    el("button", { type: "button", class: `button ${kind}`, data: { testid }, on: { click: act } }, text);
+  if (isLive(now)) {
+    const stop = button("Cancel", "cancel-button", () => attempt(cancel));
+    stop.disabled = now.state === "stopping";
+    return [stop];
+  }
+  return [
+    button("Index now", "index-button", () => attempt(() => begin({ prune: false })), "primary"),
+    button("…and remove what is gone", "prune-button", () => attempt(() => begin({ prune: true }))),
+  ];
+}
+
+function holdings(known) {
+  const pairs = [
+    ["files", known.files],
+    ["pictures", known.images],
+    ["objects", known.segments],
+    ["failed", known.failed],
+    known.size_bytes !== null && ["size", size(known.size_bytes)],
+  ].filter(Boolean);
+  const about = [
+    ["Folders", known.roots.join(", ")],
+    ["Profile", known.profile],
+    ["CLIP", known.clip],
+    ["SAM 2", known.sam2],
+    ["Version", known.version],
+  ].filter(([, value]) => value);
+  const rows = about.flatMap(([name, value]) => [el("dt", { text: name }), el("dd", { text: value })]);
+  return el(
+    "section",
+    { class: "panel" },
+    el("h2", { text: known.exists ? "What it holds" : "There is no index yet" }),
+    known.exists ? figures(pairs) : el("p", { class: "soft", text: noIndex(known.access) }),
+    el("dl", { class: "about" }, ...rows),
+    el("a", { class: "button small", href: "/", text: "All pictures" }),
+  );
+}
+
+function noIndex({ can_index: can }) {
+  return can
+    ? "“Index now” cuts the pictures of the configured folders into their objects."
+    : "Fill it with the command: index ./photos";
+}

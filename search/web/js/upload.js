@@ -1,0 +1,93 @@
+/** Pictures that are chosen, dropped or pasted: sent to the server, and opened. */
+
+import { ask, pictureUrl } from "./api.js";
+import { byId } from "./dom.js";
+import { go } from "./store.js";
+import { toast, toastError } from "./toast.js";
+
+const KEY = "segsearch-uploads";
+
+/** @typedef {{width: number, height: number}} Size */
+
+/** Listen to everything by which a picture can come. */
+export function watchUploads() {
+  const file = byId("upload-file");
+  byId("upload-button").addEventListener("click", () => file.click());
+  file.addEventListener("change", () => {
+    send(file.files);
+    file.value = "";
+  });
+  addEventListener("paste", (event) => {
+    const { files } = event.clipboardData ?? {};
+    if (files?.length) send(files);
+  });
+  watchDrops();
+}
+
+function watchDrops() {
+  const drop = byId("drop");
+  const isFiles = (event) => event.dataTransfer?.types.includes("Files");
+  addEventListener("dragover", (event) => {
+    if (!isFiles(event)) return;
+    event.preventDefault();
+    drop.hidden = false;
+  });
+  addEventListener("dragleave", (event) => {
+    if (event.relatedTarget === null) drop.hidden = true;
+  });
+  addEventListener("drop", (event) => {
+    drop.hidden = true;
+    if (!isFiles(event)) return;
+    event.preventDefault();
+    send(event.dataTransfer.files);
+  });
+}
+
+async function send(files) {
+  if (!files.length) return;
+  if (files.length > 1) toast("One picture at a time: the first one is taken.");
+  const body = new FormData();
+  body.append("file", files[0]);
+  byId("upload-button").classList.add("busy");
+  try {
+    const { id, width, height } = await ask("/v1/uploads", { body });
+    remember(id, { width, height });
+    go({ open: { upload_id: id }, segment: null, page: "" });
+  } catch (error) {
+    toastError(error);
+  } finally {
+    byId("upload-button").classList.remove("busy");
+  }
+}
+
+/**
+ * How large an upload is, in pixels; prompts are given in them.
+ *
+ * @param {string} id
+ * @returns {Promise<Size>}
+ */
+export async function uploadSize(id) {
+  const known = recall()[id];
+  if (known) return known;
+  const picture = new Image();
+  picture.src = pictureUrl({ upload_id: id }, 0);
+  await picture.decode();
+  return { width: picture.naturalWidth, height: picture.naturalHeight };
+}
+
+/** @returns {Record<string, Size>} */
+function recall() {
+  try {
+    return JSON.parse(sessionStorage.getItem(KEY) ?? "{}");
+  } catch {
+    return {};
+  }
+}
+
+function remember(id, size) {
+  try {
+    sessionStorage.setItem(KEY, JSON.stringify({ ...recall(), [id]: size }));
+  } catch {
+    // storage may be forbidden: the size is read off the picture then
+  }
+}
