@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from indexer.segmentation.segmenter import Prompt
+    from search.client import ApiError, Client
     from search.engine import Searcher
     from search.filters import Filters, Place
     from search.hits import Answer, Hit
-    from search.queries import Picture, Query, Stored, Text
+    from search.queries import Cut, Picture, Query, Stored, StoredImage, Text
     from search.ranking import Ranking
     from search.relations import Relation
     from search.scenes import Scene
 
 __all__ = [
-    "Answer", "Filters", "Hit", "Picture", "Place", "Prompt", "Query", "Ranking", "Relation",
-    "Scene", "Searcher", "Stored", "Text",
+    "Answer", "ApiError", "Client", "Cut", "Filters", "Hit", "Picture", "Place", "Prompt", "Query",
+    "Ranking", "Relation", "Scene", "Searcher", "Stored", "StoredImage", "Text",
 ]  # fmt: skip
 
 _HOMES = {
@@ -29,10 +30,14 @@ _HOMES = {
     "Filters": "search.filters",
     "Place": "search.filters",
     "Answer": "search.hits",
+    "ApiError": "search.client",
+    "Client": "search.client",
+    "Cut": "search.queries",
     "Hit": "search.hits",
     "Picture": "search.queries",
     "Query": "search.queries",
     "Stored": "search.queries",
+    "StoredImage": "search.queries",
     "Text": "search.queries",
     "Ranking": "search.ranking",
     "Relation": "search.relations",

@@ -6,6 +6,7 @@ Plain ASGI, so that bodies are counted while they arrive, and nothing waits for 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from search.api import problems
 from search.api.settings import Limits
 
+_LOG = logging.getLogger(__name__)
 #: These are answered whatever else is going on, as long as they last.
 _ALWAYS = ("/healthz", "/readyz", "/metrics", "/v1/index/events")
 _UPLOADS = ("/v1/uploads", "/v1/search/upload")
@@ -135,7 +137,6 @@ class Limit:
             return
         # what runs in a thread cannot be stopped: it counts as in progress until it ends
         answer.is_late = True
-        work.cancel()
         late = f"there was no answer after {self._limits.seconds:g} s"
         refused = problems.Refused("timed-out", late, "try again, or ask for less at once")
         await _refuse(refused, scope, receive, send)
@@ -145,8 +146,8 @@ class Limit:
 
     def _done(self, work: asyncio.Task[None]) -> None:
         self._in_progress -= 1
-        if not work.cancelled():
-            work.exception()  # seen: of work that is late, nobody else looks
+        if not work.cancelled() and (error := work.exception()):
+            _LOG.debug("what was late, or broke off, ended with %r", error)
 
 
 class _Answer:

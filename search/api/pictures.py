@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
+from pydantic import BeforeValidator
 
 from indexer import library
 from indexer.errors import PictureError
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from indexer.segmentation.segmenter import Prompt, Prompted
 
 Pixels = NDArray[np.uint8]
-#: Longest sides that pictures are scaled down to.
-Size = Literal[160, 320, 640, 1280, 2048]
+#: Longest sides that pictures are scaled down to; in an address they are text.
+Size = Annotated[Literal[160, 320, 640, 1280, 2048], BeforeValidator(int)]
 
 _JPEG_QUALITY = 85
 _PIXEL_BYTES, _THUMBNAIL_BYTES = 384 * 2**20, 128 * 2**20

@@ -116,13 +116,12 @@ def filters(given: schemas.ImageFilters, places: Places) -> Filters:
     Raises:
         QueryError: a path lies outside the library.
     """
-    near = given.near
     found = Filters(
         path=None if given.path is None else places.prefix(given.path),
         glob=None if given.glob is None else places.glob(given.glob),
         since=given.since,
         until=given.until,
-        near=None if near is None else Place(near.latitude, near.longitude, near.radius_km),
+        near=None if given.near is None else Place(*map(float, given.near.split(","))),
         format=_several(given.format),
         camera=_several(given.camera),
         min_size=given.min_size,

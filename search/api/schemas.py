@@ -36,6 +36,15 @@ Corner = Annotated[int, Field(ge=0, le=_MOST_PX)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 XY = tuple[Pixel, Pixel]
 Box = tuple[Corner, Corner, Corner, Corner]
+#: A circle on the earth: degrees and kilometres.
+Near = Annotated[
+    str,
+    Field(
+        pattern=r"^-?\d{1,3}(\.\d{1,9})?,-?\d{1,3}(\.\d{1,9})?,\d{1,5}(\.\d{1,9})?$",
+        description="LATITUDE,LONGITUDE,RADIUS in degrees and kilometres",
+        examples=["48.2,16.4,25"],
+    ),
+]
 UploadId = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9_-]{22}$", examples=["kJ3s0Zq1u9wX2yB4dE6fGh"])
 ]
@@ -101,14 +110,6 @@ class SceneIn(Model):
     relations: Annotated[list[Words], Field(max_length=2 * _MOST_THINGS)] = []
 
 
-class Place(Model):
-    """A circle on the earth: degrees and kilometres."""
-
-    latitude: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
-    longitude: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
-    radius_km: Annotated[float, Field(gt=0, le=20_100, allow_inf_nan=False)]
-
-
 class ImageFilters(Model):
     """Conditions on pictures; what is left out is no condition.
 
@@ -120,7 +121,7 @@ class ImageFilters(Model):
     glob: Name | None = None
     since: date | None = None
     until: date | None = None
-    near: Place | None = None
+    near: Near | None = None
     format: Annotated[list[Name], Field(max_length=_MOST_VALUES)] = []
     camera: Annotated[list[Name], Field(max_length=_MOST_VALUES)] = []
     min_size: Count | None = None

@@ -9,6 +9,7 @@ import { toast } from "./toast.js";
 /** @typedef {import("./types.js").Example} Example */
 
 const CLOSED = { open: null, segment: null, page: /** @type {""} */ ("") };
+const NEAR_KM = 10;
 const NOTHING = { text: "", like: [], not: [], things: [] };
 
 /**
@@ -33,6 +34,16 @@ export function findSimilarPictures(example, event) {
   searchBegins(event);
   const { filters } = forImages(query());
   go({ ...NOTHING, ...CLOSED, like: [example], filters, look: { by: "image" } });
+}
+
+/**
+ * Show the pictures that were taken near a place.
+ *
+ * @param {[number, number]} gps
+ */
+export function findNear([latitude, longitude]) {
+  const near = [latitude.toFixed(5), longitude.toFixed(5), NEAR_KM].join(",");
+  go({ ...NOTHING, ...CLOSED, filters: { near }, look: {} });
 }
 
 /**

@@ -20,15 +20,19 @@ export const connection = new EventTarget();
 /** @type {() => Promise<void>} asks for a key, and ends when the server took it */
 let askKey = () => Promise.reject(new Error("nobody asks for a key"));
 
-/** @param {() => Promise<void>} ask called when the server wants a key */
-export function onKeyNeeded(ask) {
-  askKey = ask;
+/** @param {() => Promise<void>} listener called when the server wants a key */
+export function onKeyNeeded(listener) {
+  askKey = listener;
 }
 
 /**
+ * @typedef {{method?: string, json?: object, body?: FormData, headers?: Record<string, string>,
+ *   signal?: AbortSignal}} Options
+ */
+
+/**
  * @param {string} path
- * @param {{method?: string, json?: object, body?: FormData, headers?: Record<string, string>,
- *   signal?: AbortSignal}} options
+ * @param {Options} options
  * @returns {Promise<any>} the answer's JSON; null if it has none
  * @throws {ApiError} or the signal's AbortError
  */
@@ -42,7 +46,12 @@ export async function ask(path, options = {}) {
   }
 }
 
-/** The same without asking for a key. */
+/**
+ * The same without asking for a key.
+ *
+ * @param {string} path
+ * @param {Options} options
+ */
 export async function askOnce(path, { method, json, body, headers = {}, signal }) {
   const response = await reach(path, {
     method: method ?? (json || body ? "POST" : "GET"),

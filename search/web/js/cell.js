@@ -3,44 +3,17 @@
 import { pictureUrl } from "./api.js";
 import { el } from "./dom.js";
 import { icon } from "./icons.js";
-import { toPath, trace } from "./outline.js";
+import { colour, shownSegments } from "./items.js";
+import { toPath, toleranceAt, trace } from "./outline.js";
 import { toUrl } from "./query.js";
 import { decode } from "./rle.js";
 import { query } from "./store.js";
-import { counted, fileName, named, percent, worth } from "./words.js";
+import { counted, fileName, percent, worth } from "./words.js";
 
-/** Colours of a scene's things, told apart by people who do not see all colours too. */
-export const COLOURS = [
-  "#ffc845", "#4cc9f0", "#ff7aa8", "#7ae582", "#c9a2ff", "#ff9b54", "#eeeeee", "#59e0c5",
-]; // prettier-ignore
-const WHITE = "#ffffff";
-const SHADE = "rgba(10, 12, 16, 0.46)";
+const SHADE = "rgba(10, 12, 16, 0.34)";
 const HALO = "rgba(8, 10, 14, 0.72)";
-/** How far an outline may lie beside the pixels' edges, in CSS pixels. */
-const TOLERANCE = 0.4;
 
-/**
- * @typedef {import("./types.js").Item} Item
- * @typedef {import("./types.js").Segment} Segment
- */
-
-/**
- * What an item shows: its segments, each with its colour and name.
- *
- * @param {Item} item
- * @returns {{segment: Segment, colour: string, name: string}[]}
- */
-export function shownSegments(item) {
-  if (item.scene) {
-    return Object.entries(item.scene.things).flatMap(([name, hits], i) =>
-      hits.flatMap(({ segment }) =>
-        segment ? [{ segment, colour: COLOURS[i % COLOURS.length], name }] : [],
-      ),
-    );
-  }
-  const segment = item.hit?.segment;
-  return segment ? [{ segment, colour: WHITE, name: named(segment) }] : [];
-}
+/** @typedef {import("./types.js").Item} Item */
 
 /**
  * @param {Item} item
@@ -56,19 +29,28 @@ export function makeCell(item, number) {
     href: `/${toUrl({ ...query(), ...open })}`,
     tabindex: number === 0 ? "0" : "-1",
     "aria-label": spoken(item),
-    data: {
-      testid: "hit",
-      imageId: image.id,
-      ...(item.hit?.segment && { segmentId: item.hit.segment.id }),
-      ...(item.hit && { score: String(item.hit.score) }),
-      ...(item.scene && { score: String(item.scene.relevance) }),
-    },
+    data: hooks(item),
   });
   const picture = el("img", { class: "cell-picture", alt: "", loading: "lazy", decoding: "async" });
   picture.addEventListener("load", () => link.classList.add("loaded"));
   picture.addEventListener("error", () => link.classList.add("broken"));
-  link.append(picture, el("canvas", { class: "cell-outline", "aria-hidden": "true" }), caption(item));
+  link.append(
+    picture,
+    el("canvas", { class: "cell-outline", "aria-hidden": "true" }),
+    caption(item),
+  );
   return el("li", { class: "cell" }, link, segment && !item.scene && actions());
+}
+
+/** What tests and scripts find a hit by. */
+function hooks({ image, hit, scene }) {
+  const score = hit?.score ?? scene?.relevance;
+  return {
+    testid: "hit",
+    imageId: image.id,
+    ...(hit?.segment && { segmentId: hit.segment.id }),
+    ...(score !== undefined && { score: String(score) }),
+  };
 }
 
 /** The buttons that show when the pointer is over a cell; the keys "s" and "n" do the same. */
@@ -76,7 +58,14 @@ function actions() {
   const button = (action, name, label) =>
     el(
       "button",
-      { type: "button", class: "cell-button", tabindex: "-1", "aria-label": label, title: label, data: { action } },
+      {
+        type: "button",
+        class: "cell-button",
+        tabindex: "-1",
+        "aria-label": label,
+        title: label,
+        data: { action },
+      },
       icon(name),
     );
   return el(
@@ -93,7 +82,7 @@ function caption(item) {
     bottom.append(el("span", { class: "worth", text: item.scene.relevance.toFixed(1) }));
     for (const [i, name] of Object.keys(item.scene.things).entries()) {
       const dot = el("i", { class: "dot" });
-      dot.style.background = COLOURS[i % COLOURS.length];
+      dot.style.background = colour(i);
       bottom.append(el("span", { class: "cell-label" }, dot, name));
     }
   } else if (item.hit) {
@@ -154,12 +143,12 @@ function drawOutlines(canvas, item, width, height) {
     (canvas.width - image.width * scale) / 2,
     (canvas.height - image.height * scale) / 2,
   ); // prettier-ignore
-  const paths = shown.map(({ segment, colour }) => {
-    const polygons = trace(decode(segment.rle), (TOLERANCE * sharp) / scale);
-    return { path: toPath(polygons, scale), colour };
+  const paths = shown.map(({ segment, colour: line }) => {
+    const polygons = trace(decode(segment.rle), toleranceAt(scale / sharp));
+    return { path: toPath(polygons, scale), line };
   });
   drawShade(context, paths, image.width * scale, image.height * scale);
-  for (const { path, colour } of paths) strokeOutline(context, path, colour, sharp);
+  for (const { path, line } of paths) strokeOutline(context, path, line, sharp);
 }
 
 /**
@@ -184,16 +173,16 @@ export function drawShade(context, paths, width, height) {
  *
  * @param {CanvasRenderingContext2D} context
  * @param {Path2D} path
- * @param {string} colour
+ * @param {string} line its colour
  * @param {number} sharp pixels of the canvas in a CSS pixel
  * @param {number} width of the bright line, CSS pixels
  */
-export function strokeOutline(context, path, colour, sharp, width = 2) {
+export function strokeOutline(context, path, line, sharp, width = 2) {
   context.lineJoin = context.lineCap = "round";
   context.strokeStyle = HALO;
   context.lineWidth = (width + 2) * sharp;
   context.stroke(path);
-  context.strokeStyle = colour;
+  context.strokeStyle = line;
   context.lineWidth = width * sharp;
   context.stroke(path);
 }

@@ -1,4 +1,4 @@
-/** The query as chips, each of which can be taken away: what is wanted, what is not, the filters. */
+/** The query as chips: what is wanted, what is not, the filters. Each can be taken away. */
 
 import { byId, el } from "./dom.js";
 import { filterChips } from "./filter_words.js";
@@ -85,7 +85,12 @@ function nameOf(example) {
 }
 
 const SIGNS = { not: "minus", ignored: "minus", thing: "plus" };
-const SPOKEN = { not: "not: ", ignored: "not (a scene has none): ", thing: "and: ", filter: "filter: " };
+const SPOKEN = {
+  not: "not: ",
+  ignored: "not (a scene has none): ",
+  thing: "and: ",
+  filter: "filter: ",
+};
 
 function chip({ kind, text, thumb = null, remove }) {
   const label = `Remove ${SPOKEN[kind] ?? ""}${text}`;
@@ -97,5 +102,13 @@ function chip({ kind, text, thumb = null, remove }) {
   const spoken = el("span", { class: "sr-only", text: SPOKEN[kind] ?? "" });
   const sign = SIGNS[kind] && icon(SIGNS[kind]);
   const words = el("span", { class: "chip-text", text });
-  return el("span", { class: `chip ${kind}`, data: { testid: "chip", kind } }, sign, spoken, thumb, words, cross);
+  return el(
+    "span",
+    { class: `chip ${kind}`, data: { testid: "chip", kind } },
+    sign,
+    spoken,
+    thumb,
+    words,
+    cross,
+  );
 }

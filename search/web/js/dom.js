@@ -19,7 +19,7 @@ export function el(tag, props = {}, ...children) {
     else if (name in made && typeof value !== "string") made[name] = value;
     else made.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children.filter((child) => child || child === 0));
+  made.append(.../** @type {(Node | string)[]} */ (children.filter(Boolean)));
   return made;
 }
 

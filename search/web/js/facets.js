@@ -4,6 +4,7 @@ import { ask, isAborted } from "./api.js";
 import { el } from "./dom.js";
 import { depthName, toggled } from "./filter_words.js";
 import { filterParams, forImages } from "./query.js";
+import { stats } from "./stats.js";
 import { go, query } from "./store.js";
 
 const SHOWN = 8;
@@ -53,17 +54,17 @@ function listed(title, filter, ofSegments) {
 
 /** Values of which one at most is on. */
 function single(title, names, conditions) {
-  const isOn = (filters, value) =>
+  const has = (filters, value) =>
     Object.entries(conditions(value)).every(([name, wanted]) => filters[name] === wanted);
   return {
     title,
     filters: names,
     ofSegments: false,
     name: (value) => value,
-    isOn,
+    isOn: has,
     toggle: (filters, value) => {
       const others = without(filters, names);
-      return isOn(filters, value) ? others : { ...others, ...conditions(value) };
+      return has(filters, value) ? others : { ...others, ...conditions(value) };
     },
   };
 }
@@ -81,14 +82,19 @@ export class FacetLists {
     /** @type {Set<string>} groups that are shown whole */
     this.unfolded = new Set();
     this.facets = [];
+    /** @type {string | null} */
+    this.counted = null;
   }
 
-  /** Count anew, with the filters of the query. */
-  async show() {
+  /** @param {boolean} anew count even if the filters are those that were counted with */
+  async show(anew) {
+    const { filters, look } = query();
+    const key = JSON.stringify([filters, look.by]);
+    if ((key === this.counted && !anew) || stats()?.exists === false) return;
+    this.counted = key;
     this.asking.abort();
     this.asking = new AbortController();
     const { signal } = this.asking;
-    const { filters, look } = query();
     const shown = Object.keys(GROUPS).filter((by) => look.by !== "image" || !GROUPS[by].ofSegments);
     this.draw(); // what is on shows at once, the numbers follow
     try {
@@ -96,27 +102,29 @@ export class FacetLists {
       this.facets = answers.flat();
       this.draw();
     } catch (error) {
-      if (!isAborted(error)) this.element.dataset.failed = error.message;
+      if (isAborted(error)) return;
+      this.counted = null; // the hits say what is wrong
     }
   }
 
   draw() {
     const { filters } = query();
     const focused = /** @type {any} */ (document.activeElement)?.dataset?.key;
-    const isWorthIt = ({ by, values }) => values.length > 1 || values.some((one) => isOn(by, one, filters));
+    const isWorthIt = ({ by, values }) =>
+      values.length > 1 || values.some((one) => isOn(by, one, filters));
     const groups = Object.keys(GROUPS)
       .flatMap((by) => this.facets.filter((facet) => facet.by === by))
       .filter(isWorthIt)
       .map((facet) => this.group(facet, filters));
     this.element.replaceChildren(...groups);
-    if (focused) this.element.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+    if (!focused) return;
+    const again = this.element.querySelector(`[data-key="${CSS.escape(focused)}"]`);
+    /** @type {HTMLElement | null} */ (again)?.focus();
   }
 
   group({ by, values, more }, filters) {
     const isWhole = this.unfolded.has(by) || values.length <= SHOWN + 1;
-    const shown = isWhole
-      ? values
-      : values.filter((one, i) => i < SHOWN || isOn(by, one, filters));
+    const shown = isWhole ? values : values.filter((one, i) => i < SHOWN || isOn(by, one, filters));
     const rows = shown.map((one) => valueRow(by, one, filters));
     const rest = values.length - shown.length;
     const unfold = () => {
@@ -128,7 +136,13 @@ export class FacetLists {
       { class: "group", data: { facet: by } },
       el("legend", { text: GROUPS[by].title }),
       ...rows,
-      rest > 0 && el("button", { type: "button", class: "link", on: { click: unfold }, text: `${rest} more` }),
+      rest > 0 &&
+        el("button", {
+          type: "button",
+          class: "link",
+          on: { click: unfold },
+          text: `${rest} more`,
+        }),
       isWhole && more && el("p", { class: "soft small", text: "and more, less common" }),
     );
   }
@@ -156,13 +170,15 @@ function valueRow(by, one, filters) {
 }
 
 /**
- * What to ask: a property that is filtered by is counted without its own filter, or its other values
- * would be gone.
+ * What to ask: a property that is filtered by is counted without its own filter, or its other
+ * values would be gone.
  */
 function questions(shown, filters) {
   const isSet = (by) => GROUPS[by].filters.some((name) => name in filters);
   const free = shown.filter((by) => !isSet(by));
-  const own = shown.filter(isSet).map((by) => ({ by: [by], filters: without(filters, GROUPS[by].filters) }));
+  const own = shown
+    .filter(isSet)
+    .map((by) => ({ by: [by], filters: without(filters, GROUPS[by].filters) }));
   return [...(free.length ? [{ by: free, filters }] : []), ...own];
 }
 

@@ -75,6 +75,7 @@ function lookChips(look) {
   ].filter(Boolean);
 }
 
+/** @param {Record<string, any>} filters */
 function areaText({ min_area: least, max_area: most }) {
   if (least === undefined && most === undefined) return "";
   if (most === undefined) return `larger than ${percent(least)}`;
@@ -82,12 +83,14 @@ function areaText({ min_area: least, max_area: most }) {
   return `${percent(least)} to ${percent(most)}`;
 }
 
+/** @param {Record<string, any>} filters */
 function depthText({ min_depth: least, max_depth: most }) {
   if (least === undefined && most === undefined) return "";
   if (least === most) return depthName(least);
   return most === undefined ? `depth from ${least}` : `depth ${least ?? 0} to ${most}`;
 }
 
+/** @param {Record<string, any>} filters */
 function datesText({ since, until }) {
   if (since?.endsWith("-01-01") && until === `${since.slice(0, 4)}-12-31`) return since.slice(0, 4);
   if (since && until) return `${since} to ${until}`;
@@ -95,6 +98,8 @@ function datesText({ since, until }) {
   return until ? `until ${until}` : "";
 }
 
-function nearText({ latitude, longitude, radius_km: radius }) {
+/** @param {string} near latitude, longitude and radius in kilometres */
+function nearText(near) {
+  const [latitude, longitude, radius] = near.split(",");
   return `${radius} km around ${latitude}, ${longitude}`;
 }

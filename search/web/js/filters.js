@@ -4,7 +4,7 @@ import { byId, debounced, el } from "./dom.js";
 import { FacetLists } from "./facets.js";
 import { filterChips } from "./filter_words.js";
 import { forImages, isScene } from "./query.js";
-import { areaSlider } from "./slider.js";
+import { AreaSlider } from "./slider.js";
 import { go, query } from "./store.js";
 
 const WAIT_MS = 250;
@@ -29,13 +29,17 @@ export function buildFilters() {
   place();
 }
 
-/** Show the query's filters, and count what is left. */
-export function showFilters() {
+/**
+ * Show the query's filters, and count what is left.
+ *
+ * @param {{anew?: boolean}} how anew: the index has changed
+ */
+export function showFilters({ anew = false } = {}) {
   for (const update of updates) update();
   const count = filterChips(query()).length;
   byId("filter-count").textContent = String(count);
   byId("filter-count").hidden = count === 0;
-  facets.show();
+  facets.show(anew);
 }
 
 function toggle() {
@@ -96,7 +100,7 @@ function kinds() {
 }
 
 function areas() {
-  const slider = areaSlider(debounced(setFilters, WAIT_MS));
+  const slider = new AreaSlider(debounced(setFilters, WAIT_MS));
   const all = group("Share of the picture", slider.element);
   updates.push(() => {
     slider.show(query().filters);

@@ -111,7 +111,8 @@ export class Grid {
   }
 
   resize() {
-    if (this.element.clientWidth !== this.width && this.items.length) this.arrange();
+    const isCovered = document.querySelector(".viewer[open]") !== null; // and has no scroll bar
+    if (this.element.clientWidth !== this.width && this.items.length && !isCovered) this.arrange();
   }
 
   see(entries) {
@@ -158,7 +159,9 @@ export class Grid {
   rove(event) {
     const link = event.target.closest("a.cell-link");
     if (!link) return;
-    for (const other of this.element.querySelectorAll('a[tabindex="0"]')) other.tabIndex = -1;
+    for (const other of this.element.querySelectorAll('a[tabindex="0"]')) {
+      other.setAttribute("tabindex", "-1");
+    }
     link.tabIndex = 0;
   }
 }

@@ -15,7 +15,7 @@ export class Hitting {
     this.byId = new Map(segments.map((segment) => [segment.id, segment]));
     /** @type {Map<string, Mask>} */
     this.masks = new Map();
-    /** @type {string | null} the whole that was walked up to; it stays while the pointer is in it */
+    /** @type {string | null} the whole that was walked up to, while the pointer is in it */
     this.held = null;
   }
 
@@ -76,7 +76,7 @@ export class Hitting {
    */
   wholes(segment) {
     const chain = [segment];
-    for (let id = segment.parent_id; id && this.byId.has(id) && chain.length < 64; ) {
+    for (let id = segment.parent_id; id && this.byId.has(id) && chain.length < 64;) {
       chain.push(this.byId.get(id));
       id = this.byId.get(id).parent_id;
     }

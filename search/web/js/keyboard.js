@@ -76,6 +76,7 @@ function viewerKey(viewer, event) {
   const acts = {
     "?": showHelp,
     s: () => viewer.similar(event),
+    ...(event.target === viewer.stage.canvas && { Enter: () => viewer.similar(event) }),
     n: () => viewer.not(event),
     a: () => viewer.pickSubject(),
     p: () => viewer.setMode("pick"),

@@ -7,29 +7,33 @@ const WIDEST = 2.6;
 /** @typedef {{left: number, top: number, width: number, height: number, row: number}} Place */
 
 /**
- * Lay pictures out in rows; the last row keeps the wanted height and is not stretched.
+ * Lay pictures out in rows that are as near to the wanted height as can be; the last row is not
+ * stretched.
  *
  * @param {number[]} shapes width over height of each picture
  * @param {{width: number, height: number, gap: number}} wanted
  * @returns {Place[]}
  */
 export function justified(shapes, { width, height, gap }) {
-  const clamped = shapes.map((shape) => Math.min(Math.max(shape, NARROWEST), WIDEST));
   const places = [];
-  let first = 0;
-  let sum = 0;
+  let row = [];
   let top = 0;
-  for (let i = 0; i < clamped.length; i += 1) {
-    sum += clamped[i];
-    const rowHeight = (width - (i - first) * gap) / sum;
-    const isLast = i === clamped.length - 1;
-    if (rowHeight > height && !isLast) continue;
-    const used = isLast ? Math.min(rowHeight, height) : rowHeight;
-    addRow(places, clamped.slice(first, i + 1), { top, height: used, gap });
+  const heightOf = (some) =>
+    (width - (some.length - 1) * gap) / some.reduce((sum, one) => sum + one, 0);
+  const close = (used) => {
+    addRow(places, row, { top, height: used, gap });
     top += used + gap;
-    first = i + 1;
-    sum = 0;
+    row = [];
+  };
+  for (const shape of shapes) {
+    const clamped = Math.min(Math.max(shape, NARROWEST), WIDEST);
+    const without = row.length ? heightOf(row) : Infinity;
+    const withIt = heightOf([...row, clamped]);
+    if (withIt <= height && without - height < height - withIt) close(without);
+    row.push(clamped);
+    if (heightOf(row) <= height) close(heightOf(row));
   }
+  if (row.length) close(Math.min(heightOf(row), height));
   return places;
 }
 

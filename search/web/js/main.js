@@ -7,8 +7,9 @@ import { byId } from "./dom.js";
 import { buildFilters, showFilters } from "./filters.js";
 import { placeIcons } from "./icons.js";
 import { watchKeys } from "./keyboard.js";
+import { watchPicks } from "./picks_bar.js";
 import { placeBar, showIndexPage, watchProgress } from "./progress.js";
-import { isScene } from "./query.js";
+import { isAsking, isScene, searchKey } from "./query.js";
 import { Results } from "./results.js";
 import { follow, onRun } from "./run.js";
 import { watchSession } from "./session.js";
@@ -20,6 +21,8 @@ import { watchUploads } from "./upload.js";
 import { Viewer } from "./viewer.js";
 
 const RETRY_MS = 3000;
+/** The query whose chips, filters and hits are shown. */
+let shownKey = null;
 
 placeIcons();
 watchTheme();
@@ -29,21 +32,24 @@ watchProgress();
 watchUploads();
 
 const results = new Results();
-const viewer = new Viewer({ items: () => results.grid.items, more: () => results.more() });
+const viewer = new Viewer({
+  items: () => results.grid.items,
+  more: () => results.more(),
+  focus: (number) => results.grid.focus(number),
+});
 watchKeys({ grid: results.grid, viewer });
 watchConnection();
 watchSearchBox();
 watchLinks();
 watchCells();
+watchPicks();
 onQuery(show);
 onRun((_, hasEnded) => hasEnded && refresh());
 begin();
 
 async function begin() {
-  // hits do not wait for the numbers about the index
-  const known = refreshStats();
+  await refreshStats(); // whether there is an index to ask
   start();
-  await known;
 }
 
 async function refreshStats() {
@@ -62,7 +68,7 @@ async function refresh() {
   await refreshStats();
   viewer.forget();
   results.refresh();
-  showFilters();
+  showFilters({ anew: true });
 }
 
 function show(now) {
@@ -77,16 +83,20 @@ function show(now) {
     viewer.follow();
     return;
   }
-  if (document.activeElement !== byId("search-box") || now.text) byId("search-box").value = now.text;
-  showChips();
-  showFilters();
-  results.show();
+  if (searchKey(now) !== shownKey) {
+    shownKey = searchKey(now);
+    byId("search-box").value = now.text;
+    showChips();
+    showFilters();
+    results.show();
+  }
   viewer.follow();
 }
 
 function titleOf(now) {
   if (now.page === "index") return "Index · segsearch";
-  return now.text ? `${now.text} · segsearch` : "segsearch";
+  if (now.text) return `${now.text} · segsearch`;
+  return isAsking(now) ? "Similar · segsearch" : "segsearch";
 }
 
 function watchSearchBox() {

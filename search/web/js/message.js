@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 import { icon } from "./icons.js";
-import { counted } from "./words.js";
+import { counted, sentence } from "./words.js";
 
 /** A card with a title, words and buttons. */
 function card({ testid, title, text, name = "search", kind = "" }, ...more) {
@@ -30,8 +30,18 @@ export function button(text, act, props = {}) {
  * @param {() => void} [again]
  */
 export function failure(error, again) {
-  const words = { testid: "error", title: error.message, text: error.hint, name: "alert" };
+  const words = {
+    testid: "error",
+    title: sentence(error.message),
+    text: sentence(error.hint ?? ""),
+    name: "alert",
+  };
+  if (error.code === "upload-gone") return card({ ...words, kind: "failure" }, chooseAgain());
   return card({ ...words, kind: "failure" }, again && button("Try again", again));
+}
+
+function chooseAgain() {
+  return button("Choose the picture again", () => document.getElementById("upload-file").click());
 }
 
 /**
@@ -42,9 +52,11 @@ export function failure(error, again) {
  */
 export function nothingFound(answer, { filtered, showAnyway, clearFilters }) {
   const clear = filtered && button("Clear the filters", clearFilters);
-  if (answer.absent.length) {
+  if (answer.kind === "scenes") {
     const title = "No picture shows all of it.";
-    const text = `Nowhere to be found: ${answer.absent.join(", ")}.`;
+    const text = answer.absent.length
+      ? `Nowhere to be found: ${answer.absent.join(", ")}.`
+      : "Each of the things is somewhere, but not all together.";
     const anyway = button("Show the nearest anyway", showAnyway, { "data-testid": "show-anyway" });
     return card({ testid: "nothing-found", title, text }, anyway, clear);
   }

@@ -1,9 +1,11 @@
-/** From a mask's runs to its outline: closed polygons, thinned out for the size they are drawn at. */
+/** From a mask's runs to its outline: closed polygons, as exact as can be seen. */
 
 import { eachPiece } from "./rle.js";
 
-/** Polygons with fewer corners are specks. */
-const LEAST_CORNERS = 3;
+/** Polygons with a smaller area are not worth drawing, in squares of the tolerance. */
+const SPECK = 24;
+/** The stairs of a slanting edge lie within this of a straight line, in pixels. */
+const STAIRS = 0.75;
 
 /**
  * @typedef {import("./rle.js").Mask} Mask
@@ -41,7 +43,34 @@ export function trace(mask, tolerance) {
   });
   close(column + 1);
   addSides(links, column, before, now);
-  return links.polygons().map((polygon) => thinned(polygon, tolerance)).filter(isSeen);
+  return withoutSpecks(links.polygons(), tolerance).map((polygon) => thinned(polygon, tolerance));
+}
+
+/** Drop what is too small to be seen, but for the largest polygon. */
+function withoutSpecks(polygons, tolerance) {
+  const areas = polygons.map((polygon) => Math.abs(area(polygon)));
+  const most = Math.max(...areas);
+  const least = Math.min(most, SPECK * tolerance * tolerance);
+  return polygons.filter((_, i) => areas[i] >= least);
+}
+
+function area(polygon) {
+  let double = 0;
+  for (let i = 0; i < polygon.length; i += 2) {
+    const next = (i + 2) % polygon.length;
+    double += polygon[i] * polygon[next + 1] - polygon[next] * polygon[i + 1];
+  }
+  return double / 2;
+}
+
+/**
+ * How far an outline may lie beside the pixels' edges where the picture is drawn at a scale: less
+ * than can be seen, but enough for slanting edges to be straight where pixels are large.
+ *
+ * @param {number} scale pixels of the screen in one of the picture
+ */
+export function toleranceAt(scale) {
+  return Math.max(STAIRS, 0.4 / scale);
 }
 
 /**
@@ -54,14 +83,11 @@ export function toPath(polygons, scale) {
   const path = new Path2D();
   for (const polygon of polygons) {
     path.moveTo(polygon[0] * scale, polygon[1] * scale);
-    for (let i = 2; i < polygon.length; i += 2) path.lineTo(polygon[i] * scale, polygon[i + 1] * scale);
+    for (let i = 2; i < polygon.length; i += 2)
+      path.lineTo(polygon[i] * scale, polygon[i + 1] * scale);
     path.closePath();
   }
   return path;
-}
-
-function isSeen(polygon) {
-  return polygon.length >= 2 * LEAST_CORNERS;
 }
 
 /**
@@ -146,7 +172,10 @@ function thinned(polygon, tolerance) {
   const kept = new Uint8Array(corners);
   const far = farthestCorner(polygon);
   kept[0] = kept[far] = 1;
-  const open = [[0, far], [far, corners]];
+  const open = [
+    [0, far],
+    [far, corners],
+  ];
   while (open.length) {
     const [first, end] = open.pop();
     const split = farthestFromLine(polygon, first, end, tolerance);

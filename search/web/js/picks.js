@@ -1,4 +1,4 @@
-/** Objects that were picked for a scene, in one picture or several; kept until they are searched for. */
+/** Objects that were picked for a scene, in one picture or several. */
 
 import { writeExample } from "./query.js";
 

@@ -42,7 +42,13 @@ export class Pointing {
   /** Outline what is under the pointer, where objects are what one points at. */
   hoverAt(event) {
     const { viewer } = this;
-    if (!viewer.hitting || !viewer.prompt.isEmpty || viewer.mode === "box" || viewer.mode === "point") return;
+    if (
+      !viewer.hitting ||
+      !viewer.prompt.isEmpty ||
+      viewer.mode === "box" ||
+      viewer.mode === "point"
+    )
+      return;
     this.chain = viewer.hitting.chainAt(...viewer.stage.point(event));
     const segment = viewer.hitting.chosen(this.chain);
     if (segment === viewer.hovered) return;
@@ -57,14 +63,20 @@ export class Pointing {
 
   down(event) {
     if (event.button !== 0 || !this.viewer.image) return;
-    this.press = { x: event.clientX, y: event.clientY, from: this.viewer.stage.point(event), isBox: false };
+    this.press = {
+      x: event.clientX,
+      y: event.clientY,
+      from: this.viewer.stage.point(event),
+      isBox: false,
+    };
     event.target.setPointerCapture(event.pointerId);
   }
 
   drag(event) {
     const { viewer, press } = this;
     const far = Math.hypot(event.clientX - press.x, event.clientY - press.y) > DRAG_PX;
-    const mayDrag = viewer.mode === "box" || (event.pointerType !== "touch" && viewer.mode !== "pick");
+    const mayDrag =
+      viewer.mode === "box" || (event.pointerType !== "touch" && viewer.mode !== "pick");
     if (!press.isBox && !(far && mayDrag)) return;
     if (!press.isBox) {
       press.isBox = true;
@@ -112,7 +124,8 @@ export class Pointing {
     const example = { segment_id: segment.id };
     if (viewer.mode === "pick" || event.altKey) pick(example);
     else if (event.shiftKey) notThis(example, event);
-    else if (event.ctrlKey || event.metaKey || event.pointerType === "touch") viewer.select(segment);
+    else if (event.ctrlKey || event.metaKey || event.pointerType === "touch")
+      viewer.select(segment);
     else findSimilar(example, event);
   }
 

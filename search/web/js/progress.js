@@ -5,7 +5,7 @@ import { failure } from "./message.js";
 import { begin, cancel, isLive, onRun, run } from "./run.js";
 import { stats } from "./stats.js";
 import { go, query } from "./store.js";
-import { counted, duration, size } from "./words.js";
+import { counted, duration, sentence, size } from "./words.js";
 
 const STATES = {
   never: "Nothing has been indexed from here yet",
@@ -43,7 +43,7 @@ export function showIndexPage() {
     problem ? failure(problem) : "",
     progressCard(now),
     el("div", { class: "row" }, ...buttons(known, now)),
-    holdings(known),
+    holdings(known, now),
   );
   if (focused) page.querySelector(`[data-testid="${focused}"]`)?.focus();
 }
@@ -62,10 +62,11 @@ function showBar() {
   const now = run();
   const bar = byId("run-bar");
   bar.hidden = !isLive(now) || query().page === "index";
-  const { done = 0, pending = 0, seconds_to_go: left } = now.progress;
+  const { done = 0, seconds_to_go: left } = now.progress;
   byId("run-fill").style.width = `${100 * share(now)}%`;
   const rest = typeof left === "number" ? `, ${duration(left)} to go` : "";
-  byId("run-text").textContent = `${STATES[now.state]}: ${done} of ${counted(pending, "file")}${rest}`;
+  byId("run-text").textContent =
+    `${STATES[now.state]}: ${done} of ${counted(total(now.progress), "file")}${rest}`;
 }
 
 /** Show or hide the bar, as the page demands. */
@@ -75,14 +76,20 @@ export function placeBar() {
 
 function share({ state, progress }) {
   if (state === "done") return 1;
-  return progress.pending ? progress.done / progress.pending : 0;
+  const all = total(progress);
+  return all ? progress.done / all : 0;
+}
+
+/** How many files there were to do. */
+function total({ files = 0, unchanged = 0, done = 0 }) {
+  return Math.max(files - unchanged, done);
 }
 
 function progressCard(now) {
   const { progress } = now;
   const done = share(now);
   const bar = el("progress", { max: 1, value: done, "aria-label": "How far the run is" });
-  if (isLive(now) && !progress.pending) bar.removeAttribute("value");
+  if (isLive(now) && !progress.done) bar.removeAttribute("value");
   const hasRun = now.state !== "never";
   return el(
     "section",
@@ -90,20 +97,24 @@ function progressCard(now) {
     el("div", { class: "panel-head" },
       el("h2", { text: STATES[now.state] }),
       hasRun && el("span", { class: "big", text: `${Math.floor(100 * done)} %` })),
-    now.message && el("p", { class: now.state === "failed" ? "error-text" : "", text: now.message }),
+    now.message && el("p", { class: messageClass(now), text: sentence(now.message) }),
     hasRun && bar,
     isLive(now) && el("p", { class: "current", text: progress.current ?? " " }),
     hasRun && figures(runFigures(progress, isLive(now))),
   ); // prettier-ignore
 }
 
+function messageClass({ state }) {
+  return state === "failed" ? "error-text" : "";
+}
+
 function runFigures(progress, live) {
-  const { done, pending, seconds, seconds_to_go: left } = progress;
+  const { done = 0, seconds, seconds_to_go: left } = progress;
   const pace = seconds > 0 && done ? done / seconds : null;
   return [
     ["files", progress.files],
     ["unchanged", progress.unchanged],
-    ["done", `${done ?? 0} of ${pending ?? 0}`],
+    ["done", `${done} of ${total(progress)}`],
     ["pictures", progress.images],
     ["objects", progress.segments],
     ["failed", progress.failed],
@@ -124,7 +135,11 @@ function figures(pairs) {
 function buttons({ access }, now) {
   if (!access.can_index) return [];
   const button = (text, testid, act, kind = "") =>
-    el("button", { type: "button", class: `button ${kind}`, data: { testid }, on: { click: act } }, text);
+    el(
+      "button",
+      { type: "button", class: `button ${kind}`, data: { testid }, on: { click: act } },
+      text,
+    );
   if (isLive(now)) {
     const stop = button("Cancel", "cancel-button", () => attempt(cancel));
     stop.disabled = now.state === "stopping";
@@ -136,7 +151,7 @@ function buttons({ access }, now) {
   ];
 }
 
-function holdings(known) {
+function holdings(known, now) {
   const pairs = [
     ["files", known.files],
     ["pictures", known.images],
@@ -146,23 +161,26 @@ function holdings(known) {
   ].filter(Boolean);
   const about = [
     ["Folders", known.roots.join(", ")],
-    ["Profile", known.profile],
     ["CLIP", known.clip],
     ["SAM 2", known.sam2],
     ["Version", known.version],
   ].filter(([, value]) => value);
-  const rows = about.flatMap(([name, value]) => [el("dt", { text: name }), el("dd", { text: value })]);
+  const rows = about.flatMap(([name, value]) => [
+    el("dt", { text: name }),
+    el("dd", { text: value }),
+  ]);
   return el(
     "section",
     { class: "panel" },
     el("h2", { text: known.exists ? "What it holds" : "There is no index yet" }),
-    known.exists ? figures(pairs) : el("p", { class: "soft", text: noIndex(known.access) }),
+    known.exists ? figures(pairs) : el("p", { class: "soft", text: noIndex(known.access, now) }),
     el("dl", { class: "about" }, ...rows),
     el("a", { class: "button small", href: "/", text: "All pictures" }),
   );
 }
 
-function noIndex({ can_index: can }) {
+function noIndex({ can_index: can }, now) {
+  if (isLive(now)) return "The first run is filling it.";
   return can
     ? "“Index now” cuts the pictures of the configured folders into their objects."
     : "Fill it with the command: index ./photos";

@@ -108,7 +108,7 @@ export class Prompt {
     this.ask();
   }
 
-  /** @param {Region} region one of several answers to a single point: what is in its box is meant */
+  /** @param {Region} region of several answers to a point: what is in its box is meant */
   choose(region) {
     this.box = region.box;
     this.ask();

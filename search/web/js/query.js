@@ -8,7 +8,7 @@ const LISTS = ["label", "format", "camera"];
 const NUMBERS = [
   "min_area", "max_area", "min_depth", "max_depth", "min_label_score", "min_size", "max_size",
 ]; // prettier-ignore
-const TEXTS = ["path", "glob", "since", "until"];
+const TEXTS = ["path", "glob", "since", "until", "near"];
 const OF_SEGMENTS = ["min_area", "max_area", "min_depth", "max_depth", "label", "min_label_score"];
 const PROMPT_KEYS = { box: "box", at: "points", off: "not_points" };
 
@@ -101,14 +101,9 @@ export function imageParams(query, { limit, after }) {
 export function filterParams(filters) {
   const params = new URLSearchParams();
   for (const [name, value] of Object.entries(filters)) {
-    const values = name === "near" ? [nearText(value)] : [value].flat();
-    for (const one of values) params.append(name, one);
+    for (const one of [value].flat()) params.append(name, one);
   }
   return params;
-}
-
-function nearText({ latitude, longitude, radius_km }) {
-  return [latitude, longitude, radius_km].join(",");
 }
 
 function sceneOf(query) {
@@ -134,7 +129,11 @@ export function searchKey(query) {
  */
 export function fromUrl(search) {
   const given = new URLSearchParams(search);
-  const examples = (name) => given.getAll(name).map(readExample).filter(Boolean);
+  const examples = (name) =>
+    given
+      .getAll(name)
+      .map((text) => readExample(text))
+      .filter(Boolean);
   const open = readExample(given.get("open") ?? "", "image_id");
   return {
     text: given.get("q")?.trim() ?? "",
@@ -160,9 +159,9 @@ export function toUrl(query) {
   };
   add("page", query.page);
   add("q", query.text);
-  for (const [name, examples] of [["like", query.like], ["not", query.not], ["thing", query.things]]) {
-    for (const example of examples) add(name, writeExample(example));
-  }
+  for (const example of query.like) add("like", writeExample(example));
+  for (const example of query.not) add("not", writeExample(example));
+  for (const example of query.things) add("thing", writeExample(example));
   for (const [name, value] of filterParams(query.filters)) add(name, value);
   for (const [name, value] of Object.entries(query.look)) add(name, value === true ? "1" : value);
   if (query.open) add("open", writeExample(query.open, "image_id"));
@@ -174,7 +173,9 @@ export function toUrl(query) {
 /** Percent-encode only what would be misread, so that addresses stay readable. */
 function escaped(value) {
   const readable = (code) => decodeURIComponent(code);
-  return encodeURIComponent(value).replace(/%20/g, "+").replace(/%(3A|2C|2F|40)/g, readable);
+  return encodeURIComponent(value)
+    .replace(/%20/g, "+")
+    .replace(/%(3A|2C|2F|40)/g, readable);
 }
 
 function readFilters(given) {
@@ -185,10 +186,6 @@ function readFilters(given) {
     if (number !== undefined) filters[name] = number;
   }
   for (const name of LISTS) if (given.has(name)) filters[name] = given.getAll(name);
-  const near = given.get("near")?.split(",").map(Number) ?? [];
-  if (near.length === 3 && near.every(Number.isFinite)) {
-    filters.near = { latitude: near[0], longitude: near[1], radius_km: near[2] };
-  }
   return filters;
 }
 

@@ -50,6 +50,10 @@ export class Results {
     if (key === this.key) return;
     if (this.found) this.found.scroll = scrollY;
     this.begin(key);
+    if (stats()?.exists === false) {
+      this.showEmpty();
+      return;
+    }
     const known = this.remembered.get(key);
     if (known) {
       this.fill(known);
@@ -77,6 +81,13 @@ export class Results {
     this.found = null;
     this.isLoading = false;
     byId("message").replaceChildren();
+  }
+
+  /** There is nothing to ask yet. */
+  showEmpty() {
+    this.grid.clear();
+    byId("result-count").textContent = "";
+    byId("message").replaceChildren(emptyIndex(stats(), startIndexing));
   }
 
   async first(key) {
@@ -120,6 +131,10 @@ export class Results {
   }
 
   fail(error) {
+    if (error.code === "no-index" && stats()) {
+      this.showEmpty();
+      return;
+    }
     if (!this.found) {
       this.grid.clear();
       this.key = null;
@@ -187,9 +202,13 @@ export class Results {
     if (items.length) message.append(welcome(stats()));
     else if (stats()?.images) {
       const clearFilters = () => go({ filters: {} });
-      const nothing = { absent: [], nearest: null };
+      const nothing = { kind: "images", absent: [], nearest: null };
       message.append(
-        nothingFound(/** @type {any} */ (nothing), { filtered: true, showAnyway() {}, clearFilters }),
+        nothingFound(/** @type {any} */ (nothing), {
+          filtered: true,
+          showAnyway() {},
+          clearFilters,
+        }),
       );
     } else if (stats()) message.append(emptyIndex(stats(), startIndexing));
   }

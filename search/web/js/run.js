@@ -25,9 +25,9 @@ export function run() {
   return latest;
 }
 
-/** @param {IndexRun} run whether it is going on */
-export function isLive(run) {
-  return LIVE.includes(run.state);
+/** @param {IndexRun} one whether it is going on */
+export function isLive({ state }) {
+  return LIVE.includes(state);
 }
 
 /**

@@ -1,4 +1,4 @@
-/** Several things in one picture, as they are typed: "dog left-of frisbee AND at least 2 people". */
+/** Several things in one picture, as typed: "dog left-of frisbee AND at least 2 people". */
 
 const AND = /\s+AND\s+/;
 const RELATION = /^(.+?)\s+(left-of|right-of|above|below|inside|near)\s+(.+)$/i;
@@ -11,7 +11,10 @@ const COUNT = /^at least (\d+|one|two|three|four|five|six)\s+\S/i;
  * @returns {{things: string[], relations: string[]} | null} null if it is about one thing only
  */
 export function parseScene(text) {
-  const parts = text.split(AND).map((part) => part.trim()).filter(Boolean);
+  const parts = text
+    .split(AND)
+    .map((part) => part.trim())
+    .filter(Boolean);
   const relations = parts.filter((part) => isRelation(part, parts.length));
   const things = parts.filter((part) => !relations.includes(part));
   if (!relations.length && parts.length < 2 && !COUNT.test(text)) return null;

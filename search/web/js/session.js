@@ -2,6 +2,7 @@
 
 import { ApiError, askOnce, onKeyNeeded } from "./api.js";
 import { byId } from "./dom.js";
+import { sentence } from "./words.js";
 
 /** @type {Promise<void> | null} all questions that wait for a key wait for the same one */
 let waiting = null;
@@ -33,7 +34,7 @@ function askForKey() {
         const headers = { "X-API-Key": input.value.trim() };
         await askOnce("/v1/session", { method: "POST", headers });
       } catch (error) {
-        byId("key-error").textContent = error.message;
+        byId("key-error").textContent = sentence(error.message);
         input.select();
         return;
       }

@@ -3,9 +3,8 @@
 import { pictureUrl } from "./api.js";
 import { drawShade, strokeOutline } from "./cell.js";
 import { el } from "./dom.js";
-import { toPath, trace } from "./outline.js";
+import { toPath, toleranceAt, trace } from "./outline.js";
 
-const TOLERANCE = 0.4;
 const DOT = 6;
 const COLOURS = { on: "#37e0a6", off: "#ff6b6b", box: "#ffffff" };
 
@@ -23,6 +22,7 @@ export class Stage {
     this.canvas = el("canvas", {
       class: "stage-canvas",
       tabindex: "0",
+      autofocus: "",
       role: "application",
       "aria-label": "The picture's objects",
       data: { testid: "viewer-canvas" },
@@ -64,7 +64,9 @@ export class Stage {
     if (!clientWidth || !this.source) return;
     const { width, height } = this.size;
     const fit = Math.min(clientWidth / width, clientHeight / height);
-    const [shownWidth, shownHeight] = [width * fit, height * fit].map((side) => Math.max(1, Math.round(side)));
+    const [shownWidth, shownHeight] = [width * fit, height * fit].map((side) =>
+      Math.max(1, Math.round(side)),
+    );
     Object.assign(this.frame.style, { width: `${shownWidth}px`, height: `${shownHeight}px` });
     const url = pictureUrl(this.source, Math.max(shownWidth, shownHeight));
     if (this.picture.getAttribute("src") !== url) this.picture.src = url;
@@ -110,7 +112,7 @@ export class Stage {
   path({ key, mask }) {
     const known = key && this.paths.get(key);
     if (known) return known;
-    const path = toPath(trace(mask(), (TOLERANCE * this.sharp) / this.scale), this.scale);
+    const path = toPath(trace(mask(), toleranceAt(this.scale / this.sharp)), this.scale);
     if (key) this.paths.set(key, path);
     return path;
   }

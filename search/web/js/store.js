@@ -47,6 +47,7 @@ export function closePicture() {
 
 /** Follow back and forward, and tell the first query. */
 export function start() {
+  history.scrollRestoration = "manual"; // hits come later than the browser would scroll
   addEventListener("popstate", () => {
     current = fromUrl(location.search);
     tell();

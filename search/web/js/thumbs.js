@@ -2,6 +2,7 @@
 
 import { ask, cutoutUrl, pictureUrl } from "./api.js";
 import { el } from "./dom.js";
+import { uploadSize } from "./upload.js";
 
 const THUMB_PX = 28;
 
@@ -24,15 +25,14 @@ export function exampleThumb(example) {
   return croppedThumb(src, example);
 }
 
-/** Show what is in the box of an example, which is in pixels of a picture of unknown size. */
-function croppedThumb(src, { box, image_id: imageId }) {
+/** Show what is in the box of an example, given in pixels of a picture that may be larger. */
+function croppedThumb(src, example) {
   const side = Math.round(THUMB_PX * Math.min(devicePixelRatio || 1, 2));
   const canvas = el("canvas", { class: "thumb", width: side, height: side, "aria-hidden": "true" });
   const picture = new Image();
   picture.addEventListener("load", async () => {
-    const full = imageId ? await fullWidth(imageId) : picture.naturalWidth;
-    const scale = picture.naturalWidth / full;
-    const [x0, y0, x1, y1] = box.map((value) => value * scale);
+    const scale = picture.naturalWidth / (await sizeOf(example)).width;
+    const [x0, y0, x1, y1] = example.box.map((value) => value * scale);
     const fit = side / Math.max(x1 - x0, y1 - y0);
     const [width, height] = [(x1 - x0) * fit, (y1 - y0) * fit];
     const place = [(side - width) / 2, (side - height) / 2, width, height];
@@ -42,6 +42,6 @@ function croppedThumb(src, { box, image_id: imageId }) {
   return canvas;
 }
 
-async function fullWidth(imageId) {
-  return (await ask(`/v1/images/${imageId}`)).width;
+function sizeOf({ image_id: imageId, upload_id: uploadId }) {
+  return uploadId ? uploadSize(uploadId) : ask(`/v1/images/${imageId}`);
 }

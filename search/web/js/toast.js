@@ -1,6 +1,7 @@
 /** A short word at the bottom of the page that goes away by itself. */
 
 import { byId } from "./dom.js";
+import { sentence } from "./words.js";
 
 const SHOWN_MS = 5000;
 let timer = 0;
@@ -22,5 +23,5 @@ export function toast(text) {
 /** @param {unknown} error a failure of something that is not worth more */
 export function toastError(error) {
   const { message, hint } = /** @type {any} */ (error);
-  toast([message, hint].filter(Boolean).join(" "));
+  toast([message, hint].filter(Boolean).map(sentence).join(" "));
 }

@@ -23,7 +23,7 @@
  *   started_at: string | null, ended_at: string | null, message: string | null,
  *   progress: Record<string, any>}} IndexRun
  * @typedef {{exists: boolean, files: number, images: number, segments: number, failed: number,
- *   size_bytes: number | null, roots: string[], profile: string | null, clip: string | null,
+ *   size_bytes: number | null, roots: string[], clip: string | null,
  *   sam2: string | null, access: {role: string, files: boolean, can_index: boolean},
  *   run: IndexRun, version: string}} Stats
  *

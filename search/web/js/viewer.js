@@ -2,35 +2,39 @@
 
 import { findSimilar, findSimilarPictures, notThis, pick, searchPicks } from "./actions.js";
 import { ask, isAborted, pictureUrl } from "./api.js";
-import { COLOURS, shownSegments } from "./cell.js";
 import { byId } from "./dom.js";
 import { Hitting } from "./hitting.js";
+import { hitOf, positionOf, shownSegments, WHITE } from "./items.js";
 import { failure } from "./message.js";
+import { promptCard, segmentCard } from "./object_cards.js";
+import { outlinesOf, traceAhead } from "./outlines.js";
 import { clearPicks, onPicks, pickNumber, picks } from "./picks.js";
+import { pictureCard, picksCard } from "./picture_cards.js";
 import { Pointing } from "./pointing.js";
 import { Prompt } from "./prompt.js";
 import { writeExample } from "./query.js";
-import { decode } from "./rle.js";
-import { pictureCard, picksCard, promptCard, segmentCard } from "./side.js";
 import { Stage } from "./stage.js";
 import { stats } from "./stats.js";
 import { closePicture, go, query } from "./store.js";
 import { uploadSize } from "./upload.js";
-import { frameOf } from "./viewer_frame.js";
+import { Frame } from "./viewer_frame.js";
 import { named, percent } from "./words.js";
 
-const WHITE = "#ffffff";
-const HOVER = "#4ff0d8";
 /** Pictures whose segments are remembered. */
 const REMEMBERED = 16;
 const PANEL_MS = 80;
 const HINTS = {
-  look: "Point at an object; click to find similar ones everywhere. The wheel goes from the part to the whole, dragging a box cuts out anything else.",
+  look: "Click an object to find similar ones. Wheel: part or whole. Drag a box around anything else.",
   pick: "Click the objects that have to be in one picture.",
-  box: "Drag a box around an object: SAM 2 cuts it out.",
-  point: "Click on an object; with shift or the right button, beside it. Every point makes it more exact.",
+  box: "Drag a box around an object; then click points to correct it.",
+  point:
+    "Click on an object. Beside it: shift or the right button. Each point makes it more exact.",
 };
-const TOUCH_HINT = "Tap an object to choose it; tap again to go from the part to the whole.";
+const TOUCH_HINTS = {
+  ...HINTS,
+  look: "Tap an object to choose it; again for the whole that it is a part of.",
+  point: "Tap on an object. Each point makes it more exact.",
+};
 
 /**
  * @typedef {import("./types.js").Segment} Segment
@@ -40,12 +44,15 @@ const TOUCH_HINT = "Tap an object to choose it; tap again to go from the part to
 
 /** The dialog with the open picture. */
 export class Viewer {
-  /** @param {{items: () => Item[], more: () => void}} results what to go through with the arrows */
+  /**
+   * @param {{items: () => Item[], more: () => void, focus: (number: number) => void}} results what
+   *   to go through with the arrows
+   */
   constructor(results) {
     this.results = results;
     this.dialog = byId("viewer");
     this.stage = new Stage();
-    this.frame = frameOf(this);
+    this.frame = new Frame(this);
     this.dialog.append(this.frame.element);
     this.stage.redraw = () => this.draw();
     this.pointing = new Pointing(this);
@@ -54,6 +61,8 @@ export class Viewer {
     /** @type {Map<string, {image: any, segments: Segment[]}>} */
     this.remembered = new Map();
     this.key = "";
+    /** The result that is shown, -1 if it is none. */
+    this.number = -1;
     this.reset();
     onPicks(() => this.image && this.update());
     this.dialog.addEventListener("cancel", (event) => {
@@ -89,7 +98,7 @@ export class Viewer {
   }
 
   get hint() {
-    return matchMedia("(hover: none)").matches && this.mode === "look" ? TOUCH_HINT : HINTS[this.mode];
+    return (matchMedia("(hover: none)").matches ? TOUCH_HINTS : HINTS)[this.mode];
   }
 
   /** @returns {import("./types.js").Example | null} */
@@ -109,8 +118,7 @@ export class Viewer {
     this.key = key;
     this.asking.abort();
     if (!open) {
-      this.dialog.close();
-      this.reset();
+      this.close();
       return;
     }
     if (!this.dialog.open) this.dialog.showModal();
@@ -118,10 +126,20 @@ export class Viewer {
     this.frame.fail(null);
     this.asking = new AbortController();
     try {
-      await (open.upload_id ? this.showUpload(open.upload_id) : this.showImage(open.image_id, segment));
+      await (open.upload_id
+        ? this.showUpload(open.upload_id)
+        : this.showImage(open.image_id, segment));
     } catch (error) {
       if (!isAborted(error)) this.fail(error);
     }
+  }
+
+  /** Close, and go on in the grid with the hit that was shown last. */
+  close() {
+    const { number, image } = this;
+    if (this.dialog.open) this.dialog.close();
+    if (image && this.results.items()[number]?.image.id === image.id) this.results.focus(number);
+    this.reset();
   }
 
   fail(error) {
@@ -135,18 +153,21 @@ export class Viewer {
 
   async showImage(id, segmentId) {
     const { signal } = this.asking;
-    const item = this.results.items()[this.position(id, segmentId)];
+    const item = this.results.items()[positionOf(this.results.items(), id, segmentId)];
     if (item) {
       this.begin({ image_id: id }, item.image);
       this.found = shownSegments(item);
       this.selectById(segmentId);
     }
-    const { image, segments } = this.remembered.get(id) ?? (await ask(`/v1/images/${id}/segments`, { signal }));
+    const { image, segments } =
+      this.remembered.get(id) ?? (await ask(`/v1/images/${id}/segments`, { signal }));
     signal.throwIfAborted();
     this.remember(id, { image, segments });
     if (!item) this.begin({ image_id: id }, image);
     this.hitting = new Hitting(segments);
-    if (!item) this.found = segments.filter((one) => one.id === segmentId).map((segment) => ({ segment, colour: WHITE }));
+    traceAhead(this);
+    const asked = this.segment(segmentId);
+    if (!item && asked) this.found = [{ segment: asked, colour: WHITE }];
     this.selectById(segmentId);
   }
 
@@ -173,7 +194,8 @@ export class Viewer {
 
   remember(id, known) {
     this.remembered.set(id, known);
-    if (this.remembered.size > REMEMBERED) this.remembered.delete(this.remembered.keys().next().value);
+    if (this.remembered.size > REMEMBERED)
+      this.remembered.delete(this.remembered.keys().next().value);
   }
 
   /** Forget what is known of pictures: the index has changed. */
@@ -182,7 +204,11 @@ export class Viewer {
   }
 
   segment(id) {
-    return this.hitting?.byId.get(id) ?? this.found.find(({ segment }) => segment.id === id)?.segment ?? null;
+    return (
+      this.hitting?.byId.get(id) ??
+      this.found.find(({ segment }) => segment.id === id)?.segment ??
+      null
+    );
   }
 
   selectById(id) {
@@ -218,6 +244,7 @@ export class Viewer {
   }
 
   update() {
+    this.number = this.place();
     this.frame.update();
     this.draw();
     this.showPanel();
@@ -230,41 +257,16 @@ export class Viewer {
       picks().length ? picksCard(this) : null,
       pictureCard(this, stats()?.access.files ?? false),
     ];
-    this.frame.panel(cards.filter(Boolean));
+    this.frame.fillPanel(cards.filter(Boolean));
   }
 
   draw() {
     if (!this.image) return;
     const { canvas } = this.stage;
-    const { region } = this.prompt;
-    const focus = this.prompt.isEmpty ? this.subject : null;
     if (this.hovered) canvas.dataset.hovered = this.hovered.id;
     else delete canvas.dataset.hovered;
-    /** @type {import("./stage.js").Outline[]} */
-    const outlines = this.found
-      .filter(({ segment }) => segment !== focus)
-      .map(({ segment, colour }) => this.outline(segment, { colour, width: 1.5, isFocus: !focus && !region }));
-    for (const [i, { segment_id: id }] of picks().entries()) {
-      const segment = id && this.segment(id);
-      if (segment) outlines.push(this.outline(segment, { colour: COLOURS[i % COLOURS.length], isFocus: true }));
-    }
-    if (focus) outlines.push(this.outline(focus, { colour: this.colourOf(focus), width: 2.5, isFocus: true }));
-    if (region) {
-      const mask = () => decode(region.rle);
-      outlines.push({ key: null, mask, colour: HOVER, width: 2.5, isFocus: true });
-    }
-    this.stage.draw(outlines, this.prompt.isEmpty ? null : this.prompt);
+    this.stage.draw(outlinesOf(this), this.prompt.isEmpty ? null : this.prompt);
     this.stage.say(this.hovered ? this.describe(this.hovered) : "");
-  }
-
-  outline(segment, how) {
-    const mask = () => this.hitting?.byId.has(segment.id) ? this.hitting.mask(segment.id) : decode(segment.rle);
-    return { key: segment.id, mask, ...how };
-  }
-
-  colourOf(segment) {
-    const known = this.found.find((one) => one.segment.id === segment.id);
-    return segment === this.hovered ? HOVER : (known?.colour ?? WHITE);
   }
 
   describe(segment) {
@@ -274,37 +276,30 @@ export class Viewer {
     return `${named(segment)}${share}${level}`;
   }
 
-  /** @param {Segment} segment the hit that it is, with its scores */
-  hitOf(segment) {
-    for (const { hit, scene } of this.results.items()) {
-      if (hit?.segment?.id === segment.id) return hit;
-      const inScene = scene && Object.values(scene.things).flat().find((one) => one.segment?.id === segment.id);
-      if (inScene) return inScene;
-    }
-    return null;
+  get count() {
+    return this.results.items().length;
   }
 
+  place() {
+    const { open, segment } = query();
+    if (this.isUpload || !open) return -1;
+    const shown = segment ?? this.found[0]?.segment.id;
+    return positionOf(this.results.items(), open.image_id, shown);
+  }
+
+  /** @param {Segment} segment */
+  hitOf(segment) {
+    return hitOf(this.results.items(), segment);
+  }
+
+  /** @param {Segment} segment */
   isPicked(segment) {
     return pickNumber({ segment_id: segment.id }) >= 0;
   }
 
-  /** Among the results, -1 if it is none. */
-  position(imageId, segmentId) {
-    const items = this.results.items();
-    const exact = items.findIndex(({ image, hit }) => image.id === imageId && hit?.segment?.id === segmentId);
-    return exact >= 0 ? exact : items.findIndex(({ image }) => image.id === imageId);
-  }
-
-  /** The number of the result that is open, and of how many. */
-  get place() {
-    const { open, segment } = query();
-    const number = this.isUpload || !open ? -1 : this.position(open.image_id, segment ?? this.found[0]?.segment.id);
-    return { number, count: this.results.items().length };
-  }
-
   /** @param {1 | -1} step to the next result, or the one before */
   turn(step) {
-    const { number, count } = this.place;
+    const { number, count } = this;
     const to = number + step;
     if (number < 0 || to < 0 || to >= count) return;
     if (to > count - 6) this.results.more();

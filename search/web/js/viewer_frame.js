@@ -6,72 +6,119 @@ import { closePicture } from "./store.js";
 import { fileName } from "./words.js";
 
 const MODES = [
-  { mode: "pick", name: "pick", text: "Pick", testid: "pick-button", title: "Pick several objects (p, or alt-click)" },
-  { mode: "box", name: "box", text: "Box", testid: "box-mode", title: "Drag a box around an object (b)" },
-  { mode: "point", name: "point", text: "Points", testid: "point-mode", title: "Click points on an object (o)" },
-]; // prettier-ignore
+  { mode: "pick", text: "Pick", testid: "pick-button", title: "Pick several (p, or alt-click)" },
+  { mode: "box", text: "Box", testid: "box-mode", title: "Drag a box around an object (b)" },
+  { mode: "point", text: "Points", testid: "point-mode", title: "Click points on an object (o)" },
+];
 
-/** @param {import("./viewer.js").Viewer} viewer */
-export function frameOf(viewer) {
-  const button = (name, label, act, testid) =>
-    el("button", { type: "button", class: "ghost", "aria-label": label, title: label, data: { testid }, on: { click: act } }, icon(name));
-  const title = el("h2", { class: "viewer-title" });
-  const place = el("span", { class: "viewer-place soft" });
-  const previous = button("left", "Previous (←)", () => viewer.turn(-1), "previous-button");
-  const next = button("right", "Next (→)", () => viewer.turn(1), "next-button");
-  const head = el("header", { class: "viewer-head" },
-    button("close", "Close (Esc)", () => closePicture(), "viewer-close"), title, place, previous, next); // prettier-ignore
-  const modes = MODES.map(({ mode, name, text, testid, title: hint }) =>
-    el("button", { type: "button", class: "mode", title: hint, data: { testid, mode }, on: { click: () => viewer.setMode(mode) } }, icon(name), el("span", { text })),
-  ); // prettier-ignore
-  const bar = el("div", { class: "modes", role: "toolbar", "aria-label": "How to point at objects" }, ...modes);
-  const message = el("div", { class: "viewer-message" });
-  const panel = el("aside", { class: "viewer-panel", "aria-label": "About the picture" });
-  const main = el("div", { class: "viewer-main" }, head, viewer.stage.element, message, bar);
+/** Makes and keeps the elements around the picture. */
+export class Frame {
+  /** @param {import("./viewer.js").Viewer} viewer */
+  constructor(viewer) {
+    this.viewer = viewer;
+    this.title = el("h2", { class: "viewer-title" });
+    this.place = el("span", { class: "viewer-place soft" });
+    this.hint = el("p", { class: "viewer-hint" });
+    this.message = el("div", { class: "viewer-message" });
+    this.panel = el("aside", { class: "viewer-panel", "aria-label": "About the picture" });
+    this.foot = this.makeFoot();
+    const { element: stage } = viewer.stage;
+    const main = el(
+      "div",
+      { class: "viewer-main" },
+      this.makeHead(),
+      stage,
+      this.message,
+      this.foot,
+    );
+    this.element = el("div", { class: "viewer-body" }, main, this.panel);
+  }
 
-  return {
-    element: el("div", { class: "viewer-body" }, main, panel),
+  makeHead() {
+    const { viewer } = this;
+    const button = (name, label, testid, act) =>
+      el(
+        "button",
+        {
+          type: "button",
+          class: "ghost",
+          "aria-label": label,
+          title: label,
+          data: { testid },
+          on: { click: act },
+        },
+        icon(name),
+      );
+    const close = button("close", "Close (Esc)", "viewer-close", () => closePicture());
+    this.previous = button("left", "Previous (←)", "previous-button", () => viewer.turn(-1));
+    this.next = button("right", "Next (→)", "next-button", () => viewer.turn(1));
+    return el(
+      "header",
+      { class: "viewer-head" },
+      close,
+      this.title,
+      this.place,
+      this.previous,
+      this.next,
+    );
+  }
 
-    /** Tell what is open. */
-    show() {
-      title.textContent = fileName(viewer.image.path);
-      title.title = viewer.image.path;
-    },
+  makeFoot() {
+    this.modes = MODES.map(({ mode, text, testid, title }) =>
+      el(
+        "button",
+        {
+          type: "button",
+          class: "mode",
+          title,
+          data: { testid, mode },
+          on: { click: () => this.viewer.setMode(/** @type {any} */ (mode)) },
+        },
+        icon(/** @type {any} */ (mode)),
+        el("span", { text }),
+      ),
+    );
+    const label = "How to point at objects";
+    const bar = el("div", { class: "modes", role: "toolbar", "aria-label": label }, ...this.modes);
+    return el("footer", { class: "viewer-foot" }, this.hint, bar);
+  }
 
-    /** Bring the bars up to date. */
-    update() {
-      const { number, count } = viewer.place;
-      place.textContent = number < 0 ? "" : `${number + 1} of ${count}`;
-      previous.disabled = number <= 0;
-      next.disabled = number < 0 || number >= count - 1;
-      viewer.dialog.dataset.mode = viewer.mode;
-      for (const each of modes) {
-        each.setAttribute("aria-pressed", String(each.dataset.mode === viewer.mode));
-        each.hidden = viewer.isUpload && each.dataset.mode === "pick";
-      }
-    },
+  /** Tell what is open. */
+  show() {
+    this.title.textContent = fileName(this.viewer.image.path);
+    this.title.title = this.viewer.image.path;
+    this.viewer.dialog.setAttribute("aria-label", `Picture ${this.title.textContent}`);
+  }
 
-    /** @param {Node[]} cards */
-    panel(cards) {
-      const key = focusKey(panel);
-      panel.replaceChildren(...cards);
-      if (key) panel.querySelector(key)?.focus();
-    },
+  /** Bring the bars up to date. */
+  update() {
+    const { viewer } = this;
+    const { number, count } = viewer;
+    this.place.textContent = number < 0 ? "" : `${number + 1} of ${count}`;
+    this.previous.disabled = number <= 0;
+    this.next.disabled = number < 0 || number >= count - 1;
+    this.hint.textContent = viewer.hint;
+    viewer.dialog.dataset.mode = viewer.mode;
+    for (const each of this.modes) {
+      each.setAttribute("aria-pressed", String(each.dataset.mode === viewer.mode));
+      each.hidden = viewer.isUpload && each.dataset.mode === "pick";
+    }
+  }
 
-    /** @param {Node | null} card what is said instead of the picture */
-    fail(card) {
-      message.replaceChildren(...(card ? [card] : []));
-      viewer.stage.element.hidden = bar.hidden = card !== null;
-      panel.replaceChildren();
-      title.textContent = "";
-      place.textContent = "";
-    },
-  };
-}
+  /** @param {Node[]} cards */
+  fillPanel(cards) {
+    const focused = /** @type {any} */ (document.activeElement);
+    const testid = this.panel.contains(focused) && focused.dataset.testid;
+    this.panel.replaceChildren(...cards);
+    if (testid) this.panel.querySelector(`[data-testid="${testid}"]`)?.focus();
+  }
 
-/** How to find what has the focus when it is made anew. */
-function focusKey(panel) {
-  const focused = /** @type {any} */ (document.activeElement);
-  const testid = panel.contains(focused) && focused.dataset.testid;
-  return testid ? `[data-testid="${testid}"]` : null;
+  /** @param {Node | null} card what is said instead of the picture */
+  fail(card) {
+    this.message.replaceChildren(...(card ? [card] : []));
+    this.viewer.stage.element.hidden = this.foot.hidden = card !== null;
+    this.panel.replaceChildren();
+    this.title.textContent = "";
+    this.place.textContent = "";
+  }
 }

@@ -65,3 +65,14 @@ export function worth(hit) {
 export function named(segment) {
   return segment.label ?? `object, ${percent(segment.area_fraction)}`;
 }
+
+/**
+ * What the server says, as a sentence: it begins small where a command line would put it after a
+ * colon.
+ *
+ * @param {string} text
+ */
+export function sentence(text) {
+  const begun = /^\p{Ll}+\b(?![/.\w-])/u.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
+  return !begun || /[.!?…:]$/.test(begun) ? begun : `${begun}.`;
+}
