@@ -85,6 +85,10 @@ class Client:
         answer = self._send("POST", "/v1/uploads", files={"file": _content(picture)})
         return schemas.Upload.model_validate_json(answer.content)
 
+    def get_upload(self, upload_id: str) -> schemas.Upload:
+        """Return what is known of an uploaded picture."""
+        return self._get(f"/v1/uploads/{upload_id}", schemas.Upload)
+
     def uploaded(self, upload_id: str) -> bytes:
         """Return an uploaded picture as a JPEG."""
         return self._bytes(f"/v1/uploads/{upload_id}/picture.jpg")

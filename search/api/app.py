@@ -54,9 +54,11 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.segsearch = state
     problems.install(app)
-    every = problems.errors("key-needed", "not-allowed", "too-large", "busy", "timed-out")
+    guarded = problems.errors("key-needed", "not-allowed", "busy", "timed-out")
     for resource in _RESOURCES:
-        app.include_router(resource.router, dependencies=[Depends(role_of)], responses=every)
+        app.include_router(resource.router, dependencies=[Depends(role_of)], responses=guarded)
+    # these are never too many, nor too late, see `guards.Limit`
+    app.include_router(indexing.stream, dependencies=[Depends(role_of)])
     app.include_router(health.router)
     page.mount(app)
     _document(app)
@@ -105,13 +107,20 @@ def _document(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            schema = made()
-            for path in schema["paths"].values():
-                for operation in path.values():
-                    for status, answer in operation["responses"].items():
-                        content = answer.get("content", {})
-                        if int(status) >= 400 and "application/json" in content:  # noqa: PLR2004
-                            answer["content"] = {problems.MEDIA_TYPE: content["application/json"]}
+            paths = made()["paths"].values()
+            for operation in (one for path in paths for one in path.values()):
+                _tell_problems(operation["responses"])
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _tell_problems(responses: dict[str, Any]) -> None:
+    """Correct what FastAPI says of an operation's errors."""
+    for status in list(responses):
+        content = responses[status].get("content", {})
+        told = content.get("application/json", {}).get("schema", {}).get("$ref", "")
+        if told.endswith("/Problem"):
+            responses[status]["content"] = {problems.MEDIA_TYPE: content["application/json"]}
+        elif told.endswith("/HTTPValidationError"):
+            del responses[status]  # it takes any parameter for one that may be wrong

@@ -60,6 +60,8 @@ CODES = {
     "models-unavailable": Code(503, "The models cannot be used"),
     "timed-out": Code(504, "This took too long"),
 }
+#: What may be wrong with any body.
+BODY = ("too-large", "too-slow")
 _BY_STATUS = {404: "no-such-page", 405: "wrong-method", 400: "invalid-request"}
 
 

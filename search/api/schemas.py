@@ -352,7 +352,7 @@ class Facets(BaseModel):
 
 
 class Progress(BaseModel):
-    """How far an index run is; `done` of `pending` files, `seconds` since it began."""
+    """How far an index run is: `done` files, `pending` still to come, `seconds` since it began."""
 
     files: int = 0
     unchanged: int = 0

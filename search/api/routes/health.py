@@ -21,13 +21,13 @@ class Health(BaseModel):
     status: Literal["ok", "empty"]
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses=errors("not-allowed"))
 async def healthz() -> Health:
     """Say that the process answers."""
     return Health(status="ok")
 
 
-@router.get("/readyz", responses=errors("unavailable"))
+@router.get("/readyz", responses=errors("not-allowed", "unavailable"))
 def readyz(state: Shared) -> Health:
     """Say that the index answers, or that there is none yet."""
     try:
@@ -41,7 +41,7 @@ def readyz(state: Shared) -> Health:
     "/metrics",
     dependencies=[Depends(role_of)],
     response_class=Response,
-    responses={200: {"content": {"text/plain": {}}}},
+    responses={200: {"content": {"text/plain": {}}}, **errors("key-needed", "not-allowed")},
 )
 def metrics(state: Shared) -> Response:
     """Return figures for Prometheus."""

@@ -10,11 +10,12 @@ from fastapi.responses import StreamingResponse
 
 from search.api import schemas
 from search.api.keys import Role
-from search.api.problems import Refused, errors
+from search.api.problems import BODY, Refused, errors
 from search.api.runs import Run
 from search.api.state import Caller, Shared, State, admin
 
 router = APIRouter(prefix="/v1/index", tags=["index"])
+stream = APIRouter(prefix="/v1/index", tags=["index"])
 #: How often it is looked whether there is something to tell, and after how long something is told
 #: anyway, so that nobody on the way takes the connection for dead; seconds.
 _LOOK_S, _SILENCE_S = 0.2, 15.0
@@ -25,7 +26,7 @@ _MOST_STREAMS = 32
     "",
     status_code=202,
     dependencies=[Depends(admin)],
-    responses=errors("invalid-request", "not-allowed", "already-running"),
+    responses=errors("invalid-request", "not-allowed", "already-running", *BODY),
 )
 def start(state: Shared, request: schemas.IndexRequest | None = None) -> schemas.IndexRun:
     """Start an index run; admins only."""
@@ -45,10 +46,13 @@ def stop(state: Shared) -> schemas.IndexRun:
     return plain(state.runs.stop(), "admin")
 
 
-@router.get(
+@stream.get(
     "/events",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {}}}, **errors("busy")},
+    responses={
+        200: {"content": {"text/event-stream": {}}},
+        **errors("key-needed", "not-allowed", "busy"),
+    },
 )
 async def events(state: Shared, role: Caller) -> StreamingResponse:
     """Follow the run as server-sent events, each an `IndexRun`, until it has ended."""

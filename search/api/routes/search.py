@@ -11,15 +11,25 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from search.api import answers, questions, schemas
-from search.api.problems import errors
+from search.api.problems import BODY, errors
 from search.api.state import Shared
 from search.scenes import find_scene
 
 router = APIRouter(prefix="/v1/search", tags=["search"])
-_ERRORS = ("invalid-request", "no-index", "no-such-image", "no-such-segment", "upload-gone")
+_ERRORS = (
+    "invalid-request",
+    "no-index",
+    "no-such-image",
+    "no-such-segment",
+    "upload-gone",
+    "picture-gone",
+    "models-unavailable",
+    "unavailable",
+    *BODY,
+)
 
 
-@router.post("", responses=errors(*_ERRORS, "picture-gone", "models-unavailable", "unavailable"))
+@router.post("", responses=errors(*_ERRORS))
 def search(request: schemas.SearchRequest, state: Shared) -> schemas.SearchResponse:
     """Find what is like a text or examples, or pictures that show a scene."""
     return _answer(request, state, time.perf_counter())
@@ -27,9 +37,7 @@ def search(request: schemas.SearchRequest, state: Shared) -> schemas.SearchRespo
 
 @router.post(
     "/upload",
-    responses=errors(
-        *_ERRORS, "picture-gone", "no-picture", "too-large", "models-unavailable", "unavailable"
-    ),
+    responses=errors(*_ERRORS, "no-picture"),
 )
 def search_upload(
     file: Annotated[UploadFile, File(description="A picture: JPEG, PNG, WebP, …")],

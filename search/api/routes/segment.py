@@ -7,7 +7,7 @@ import time
 from fastapi import APIRouter
 
 from search.api import answers, questions, schemas
-from search.api.problems import errors
+from search.api.problems import BODY, errors
 from search.api.state import Shared
 
 router = APIRouter(prefix="/v1/segment", tags=["segment"])
@@ -23,6 +23,7 @@ router = APIRouter(prefix="/v1/segment", tags=["segment"])
         "upload-gone",
         "models-unavailable",
         "unavailable",
+        *BODY,
     ),
 )
 def segment(request: schemas.SegmentRequest, state: Shared) -> schemas.SegmentResponse:

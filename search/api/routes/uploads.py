@@ -8,22 +8,27 @@ import PIL.Image
 from fastapi import APIRouter, File, Path, Request, Response, UploadFile
 
 from search.api import pictures, schemas
-from search.api.problems import errors
+from search.api.problems import BODY, errors
 from search.api.responses import picture
 from search.api.state import Shared
+from search.api.uploads import Uploaded
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 _SHOWN = 2048
 
 
-@router.post("", status_code=201, responses=errors("invalid-request", "no-picture", "too-large"))
+@router.post("", status_code=201, responses=errors("invalid-request", "no-picture", *BODY))
 def upload(
     file: Annotated[UploadFile, File(description="A picture: JPEG, PNG, WebP, …")], state: Shared
 ) -> schemas.Upload:
     """Upload a picture, to search with it or with objects in it."""
-    added = state.uploads.add(file.file.read())
-    height, width, _ = added.pixels.shape
-    return schemas.Upload(id=added.id, width=width, height=height, expires_at=added.expires_at)
+    return _plain(state.uploads.add(file.file.read()))
+
+
+@router.get("/{upload_id}", responses=errors("upload-gone", "invalid-request"))
+def get_upload(upload_id: Annotated[schemas.UploadId, Path()], state: Shared) -> schemas.Upload:
+    """Return what is known of an uploaded picture."""
+    return _plain(state.uploads.get(upload_id))
 
 
 @router.get(
@@ -45,3 +50,8 @@ def uploaded_picture(
         return pictures.jpeg(shown)
 
     return picture(request, "image/jpeg", (found.id,), make)
+
+
+def _plain(given: Uploaded) -> schemas.Upload:
+    height, width, _ = given.pixels.shape
+    return schemas.Upload(id=given.id, width=width, height=height, expires_at=given.expires_at)

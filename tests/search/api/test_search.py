@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import httpx
+import PIL.Image
 import pytest
 
 from search import Picture, Query, Searcher, Stored, Text
@@ -221,6 +222,14 @@ def test_what_is_not_there_is_told(client: Client, example: dict[str, object], c
     with pytest.raises(ApiError) as refused:
         found(client, positives=[example])
     assert (refused.value.status, refused.value.code) == (404, code)
+
+
+def test_an_upload_can_be_looked_at_again(client: Client) -> None:
+    upload = client.upload(png(4))
+    assert (upload.width, upload.height) == (96, 72)
+    assert client.get_upload(upload.id) == upload
+    with PIL.Image.open(io.BytesIO(client.uploaded(upload.id))) as shown:
+        assert shown.size == (96, 72)
 
 
 def test_uploads_that_are_no_pictures(client: Client) -> None:
