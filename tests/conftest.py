@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import hypothesis
 import numpy as np
 import pytest
+import yaml
 from numpy.typing import NDArray
 
-from indexer.profiles import Profile, Sam2Profile, load_profile
+from indexer.profiles import Profile, Sam2Profile, load_profile, profile_data
 
 if TYPE_CHECKING:
     from indexer.embedding import Embedder
@@ -62,6 +63,14 @@ def fast_profile() -> Profile:
 def fine_profile(fast_profile: Profile) -> Profile:
     """The same with more points, where the regions themselves matter."""
     return replace(fast_profile, masks=replace(fast_profile.masks, points_per_side=6))
+
+
+@pytest.fixture(scope="session")
+def fast_yaml(fine_profile: Profile, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of the fast profile as a user would write it."""
+    path = tmp_path_factory.mktemp("profiles") / "fast.yaml"
+    path.write_text(yaml.safe_dump(profile_data(fine_profile)), encoding="utf-8")
+    return str(path)
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import PIL.Image
 import pytest
-import yaml
 
 from indexer import Indexer
-from indexer.profiles import Profile, profile_data
+from indexer.profiles import Profile
 from search import Searcher, cli
 from tests.pictures import scene, write_scene
 
@@ -55,14 +54,6 @@ def where(
 def searcher(where: str) -> Iterator[Searcher]:
     with Searcher(where) as searcher:
         yield searcher
-
-
-@pytest.fixture(scope="session")
-def fast_yaml(fine_profile: Profile, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The path of the fast profile as a user would write it."""
-    path = tmp_path_factory.mktemp("profiles") / "fast.yaml"
-    path.write_text(yaml.safe_dump(profile_data(fine_profile)), encoding="utf-8")
-    return str(path)
 
 
 @dataclass(frozen=True)

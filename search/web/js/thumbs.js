@@ -2,7 +2,6 @@
 
 import { ask, cutoutUrl, pictureUrl } from "./api.js";
 import { el } from "./dom.js";
-import { uploadSize } from "./upload.js";
 
 const THUMB_PX = 28;
 
@@ -43,5 +42,5 @@ function croppedThumb(src, example) {
 }
 
 function sizeOf({ image_id: imageId, upload_id: uploadId }) {
-  return uploadId ? uploadSize(uploadId) : ask(`/v1/images/${imageId}`);
+  return ask(uploadId ? `/v1/uploads/${uploadId}` : `/v1/images/${imageId}`);
 }

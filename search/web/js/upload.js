@@ -1,13 +1,9 @@
 /** Pictures that are chosen, dropped or pasted: sent to the server, and opened. */
 
-import { ask, pictureUrl } from "./api.js";
+import { ask } from "./api.js";
 import { byId } from "./dom.js";
 import { go } from "./store.js";
 import { toast, toastError } from "./toast.js";
-
-const KEY = "segsearch-uploads";
-
-/** @typedef {{width: number, height: number}} Size */
 
 /** Listen to everything by which a picture can come. */
 export function watchUploads() {
@@ -50,44 +46,11 @@ async function send(files) {
   body.append("file", files[0]);
   byId("upload-button").classList.add("busy");
   try {
-    const { id, width, height } = await ask("/v1/uploads", { body });
-    remember(id, { width, height });
+    const { id } = await ask("/v1/uploads", { body });
     go({ open: { upload_id: id }, segment: null, page: "" });
   } catch (error) {
     toastError(error);
   } finally {
     byId("upload-button").classList.remove("busy");
-  }
-}
-
-/**
- * How large an upload is, in pixels; prompts are given in them.
- *
- * @param {string} id
- * @returns {Promise<Size>}
- */
-export async function uploadSize(id) {
-  const known = recall()[id];
-  if (known) return known;
-  const picture = new Image();
-  picture.src = pictureUrl({ upload_id: id }, 0);
-  await picture.decode();
-  return { width: picture.naturalWidth, height: picture.naturalHeight };
-}
-
-/** @returns {Record<string, Size>} */
-function recall() {
-  try {
-    return JSON.parse(sessionStorage.getItem(KEY) ?? "{}");
-  } catch {
-    return {};
-  }
-}
-
-function remember(id, size) {
-  try {
-    sessionStorage.setItem(KEY, JSON.stringify({ ...recall(), [id]: size }));
-  } catch {
-    // storage may be forbidden: the size is read off the picture then
   }
 }

@@ -1,7 +1,7 @@
 /** One picture, opened: its objects under the pointer, and what can be done with them. */
 
 import { findSimilar, findSimilarPictures, notThis, pick, searchPicks } from "./actions.js";
-import { ask, isAborted, pictureUrl } from "./api.js";
+import { ask, isAborted } from "./api.js";
 import { byId } from "./dom.js";
 import { Hitting } from "./hitting.js";
 import { hitOf, positionOf, shownSegments, WHITE } from "./items.js";
@@ -16,7 +16,6 @@ import { writeExample } from "./query.js";
 import { Stage } from "./stage.js";
 import { stats } from "./stats.js";
 import { closePicture, go, query } from "./store.js";
-import { uploadSize } from "./upload.js";
 import { Frame } from "./viewer_frame.js";
 import { named, percent } from "./words.js";
 
@@ -173,15 +172,10 @@ export class Viewer {
 
   async showUpload(id) {
     const { signal } = this.asking;
-    const head = pictureUrl({ upload_id: id }, 0);
-    const size = await uploadSize(id).catch(async () => {
-      await ask(head, { signal }); // says why it cannot be had
-      throw new Error("The picture cannot be shown.");
-    });
-    signal.throwIfAborted();
+    const size = await ask(`/v1/uploads/${id}`, { signal });
     this.isUpload = true;
     this.mode = "point";
-    this.begin({ upload_id: id }, { ...size, id, path: "Your picture" });
+    this.begin({ upload_id: id }, { ...size, path: "Your picture" });
   }
 
   begin(source, image) {

@@ -17,8 +17,8 @@ import pytest
 
 from search.api.settings import Limits, Settings
 from search.client import Client
-from tests.search.api.conftest import Served, serving
 from tests.search.api.test_search import png
+from tests.serving import Served, serving
 
 LIMITS = Limits(
     body_bytes=1000, upload_bytes=20_000, upload_pixels=10_000, at_once=2, waiting_s=0.3, seconds=1

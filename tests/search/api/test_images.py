@@ -21,7 +21,7 @@ from search.hits import Hit
 from search.ranking import UNCUT
 from search.reading import read_picture
 from tests.pictures import write_scene
-from tests.search.api.conftest import Served, serving
+from tests.serving import Served, serving
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from search.api.schemas import IndexRequest, SearchRequest
 from search.api.settings import Settings
 from search.client import ApiError, Client
 from tests.pictures import write_scene
-from tests.search.api.conftest import serving
+from tests.serving import serving
 
 
 def test_an_empty_index_is_filled(tmp_path: Path, fast_yaml: str) -> None:

@@ -10,7 +10,7 @@ from search.api.keys import Keys, Sessions, read_keys
 from search.api.schemas import SearchRequest
 from search.api.settings import Settings, is_loopback
 from search.client import ApiError, Client
-from tests.search.api.conftest import serving
+from tests.serving import serving
 
 ADMIN, READ = "admin-0123456789abcdef", "reader-0123456789abcdef"
 KEYS = Keys.of([("admin", ADMIN), ("read", READ)])

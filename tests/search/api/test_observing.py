@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from search.api.settings import Settings
-from tests.search.api.conftest import Served, serving
+from tests.serving import Served, serving
 
 
 def test_ids_are_the_clients_if_they_are_sane(served: Served) -> None:

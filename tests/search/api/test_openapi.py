@@ -28,10 +28,10 @@ from indexer.store.layout import HOST_FILE
 from search.api.settings import Limits, Settings
 from search.client import Client
 from tests.pictures import write_scene
-from tests.search.api.conftest import Served, serving
 from tests.search.api.test_guards import raw
 from tests.search.api.test_keys import KEYS, READ
 from tests.search.api.test_search import UNKNOWN, png
+from tests.serving import Served, serving
 
 Seen = set[tuple[str, str, int]]
 #: Method and path → body or parameters, as httpx takes them.

@@ -15,7 +15,7 @@ from search.hits import Hit
 from search.queries import StoredImage
 from search.ranking import UNCUT
 from tests.pictures import scene
-from tests.search.api.conftest import Served
+from tests.serving import Served
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 

@@ -8,7 +8,7 @@ import pytest
 from search import Searcher
 from search.api.schemas import FiltersIn
 from search.client import ApiError, Client
-from tests.search.api.conftest import Served
+from tests.serving import Served
 
 
 def test_stats(client: Client, searcher: Searcher, library_folder: Path) -> None:
