@@ -51,7 +51,7 @@ def measure(folder: Path, segments: int, queries: int) -> dict[str, float]:
     (folder / "scene.jpg").write_bytes(draw_scene(0).jpeg)
     with Indexer(where, "demo") as indexer:
         indexer.index([folder / "scene.jpg"])
-    vectors = _fill(where, segments)
+    vectors = fill(where, segments)
     picture = draw_scene(1).pixels
     rng = np.random.default_rng(1)
     figures: dict[str, float] = {"segments": float(segments)}
@@ -101,7 +101,7 @@ def _rankings(where: str, vectors: Vector, asked: list[Vector]) -> dict[str, flo
     figures: dict[str, float] = {}
     embedded = open_store(where, create_ok=False)
     memory = ServerStore(QdrantClient(":memory:"), "peer")
-    _copy(embedded, memory)
+    copy(embedded, memory)
     for name, store in (("embedded_store", embedded), ("qdrant_local_peer", memory)):
         calls = [partial(store.search, "segments", vector, limit=_LIMIT) for vector in asked]
         figures |= percentiles(name, milliseconds(calls))
@@ -116,7 +116,8 @@ def _nearest(vectors: Vector, vector: Vector) -> NDArray[np.intp]:
     return best[np.argsort(-scores[best])]
 
 
-def _copy(source: Store, target: Store) -> None:
+def copy(source: Store, target: Store) -> None:
+    """Copy the segments of a store into a new index on another."""
     recipe = source.recipe()
     assert recipe is not None
     target.create(recipe, int(recipe["vector_space"]["dim"]))
@@ -129,7 +130,7 @@ def _copy(source: Store, target: Store) -> None:
             return
 
 
-def _fill(where: str, count: int) -> Vector:
+def fill(where: str, count: int) -> Vector:
     """Write synthetic images with random unit vectors and rectangular masks."""
     rng = np.random.default_rng(0)
     store = open_store(where, create_ok=False)

@@ -19,6 +19,7 @@ from indexer import console, embedding, models_cli
 from indexer.profiles import configs_dir
 from indexer.segmentation import segmenter
 from search import cli
+from search.api.app import create_app
 from tests.search.conftest import Run
 
 
@@ -154,6 +155,8 @@ def test_the_examples_run(
     """Every example of the README and of every --help, in a folder that has what they name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("search.demo._SCENES", 2)  # sixty take minutes
+    monkeypatch.setattr("search.commands.serve.run", create_app)  # all but waiting for requests
+    (tmp_path / "keys.txt").write_text("admin 0123456789abcdef\n", encoding="utf-8")
     for model in (embedding.Embedder, segmenter.Segmenter):  # load each only once
         home = f"{model.__module__}.{model.__name__}"
         monkeypatch.setattr(home, functools.cache(model))
