@@ -9,11 +9,12 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint const
 OUT ?= out
 PHOTOS ?=
 
-.PHONY: demo test soak check format bench clean help
+.PHONY: demo test browser soak check format bench clean help
 
 help:
 	@echo 'make demo [PHOTOS=./photos]  index pictures, run three queries, write contact sheets to $(OUT)/demo'
 	@echo 'make test                    run the tests'
+	@echo 'make browser                 install a Chromium for the tests of the page, if there is none'
 	@echo 'make soak                    run the tests that take long'
 	@echo 'make check                   ruff and mypy'
 	@echo 'make format                  let ruff format and fix'
@@ -23,9 +24,17 @@ help:
 demo: $(READY)
 	$(BIN)/segsearch demo $(OUT)/demo $(if $(PHOTOS),--photos "$(PHOTOS)")
 
-test: $(READY)
+test: $(READY) browser
 	$(BIN)/pytest -n 2 --dist worksteal -m 'not soak and not timed'
 	$(BIN)/pytest tests/e2e -m 'timed and not soak'
+
+# The system's own, or Debian's, or Playwright's; without any, the tests of the page say so loudly.
+browser: $(READY)
+	@{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+	&& apt-get install -y -qq --no-install-recommends chromium fonts-liberation >/dev/null; } \
+	|| $(BIN)/playwright install chromium \
+	|| echo 'NO BROWSER could be installed: the tests of the page will be skipped' >&2
 
 soak: $(READY)
 	$(BIN)/pytest -m soak
@@ -42,6 +51,7 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.search_latency
 	$(BIN)/python -m benchmarks.search_quality
+	$(BIN)/python -m benchmarks.serve
 	$(BIN)/python -m benchmarks.automatic_masks
 	$(BIN)/python -m benchmarks.indexing $(if $(PHOTOS),--photos "$(PHOTOS)")
 	$(BIN)/python -m benchmarks.demo_models --mask-scenes 100

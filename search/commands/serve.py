@@ -167,15 +167,11 @@ def _listener(host: str, port: int) -> socket.socket:
     """Bind an address, before anything takes long."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise SegsearchError(
             f"cannot listen on {host}:{port}: {error.strerror}", "give another --port or --host"
         ) from error
-    return listener
 
 
 def _existing(folder: Path) -> Path:

@@ -44,6 +44,8 @@ def test_the_wheel_has_everything(tmp_path: Path, fast_profile: Profile) -> None
     status = json.loads(run("segsearch", "status", "--index", "idx", "--format", "json"))
     assert (status["images"], status["failed"]) == (1, 0)
     assert "Usage: search" in run("search", "--help")
+    served = "import search.api.routes.page as p; print(sorted(x.name for x in p._WEB.iterdir()))"
+    assert "index.html" in run("python", "-c", served)
 
 
 def _installed(tmp_path: Path) -> Path:

@@ -132,6 +132,19 @@ def test_search_ranks_segments(index: Index) -> None:
     assert found[0].image.id == image.id
 
 
+def test_vectors_that_are_known_are_not_read_again(index: Index) -> None:
+    image, segments = records("a", unit(1, 0, 0), unit(1, 1, 0), paths=("r/x.png",))
+    index.write_image(image, segments)
+    found = index.nearest("segments", unit(0, 1, 0))
+    assert found.ids == (segments[1].id, segments[0].id)
+    known = {found.ids[0]: found.vectors[0]}
+    pairs = index.segments_in_images(found.ids, vectors=known)
+    assert [segment.id for segment, _ in pairs] == list(found.ids)
+    assert pairs[0][0].vector is known[found.ids[0]]
+    assert pairs[1][0].vector is None
+    assert pairs[0][1] is pairs[1][1]
+
+
 def test_nothing_of_an_image_shows_before_its_record(index: Index, store: EdgeStore) -> None:
     """The state that a kill between the two writes leaves."""
     image, segments = records("a", unit(1, 0, 0), paths=("r/x.png",))

@@ -105,6 +105,30 @@ def test_what_is_not_relevant_is_not_looked_up() -> None:
     assert set(looked) == set(map(str, range(50)))
 
 
+@pytest.mark.parametrize(
+    ("relevance", "limit", "expected"),
+    [
+        (5.0, 20, 25),  # a quarter more than wanted, as some may be nested
+        (5.0, 1, 4),
+        (5.0, 60, 75),
+        (5.0, 1000, POOL),
+        (LEAST - 0.1, 20, 4),  # nothing is there, only the best of it is looked for
+    ],
+)
+def test_hardly_more_is_looked_up_than_is_shown(
+    relevance: float, limit: int, expected: int
+) -> None:
+    looked: set[str] = set()
+
+    def look_up(some: Sequence[Candidate]) -> list[Hit]:
+        looked.update(one.id for one in some)
+        return [hit(one.id, image=one.id, relevance=one.relevance) for one in some]
+
+    candidates = [Candidate(str(i), 0.0, relevance=relevance) for i in range(POOL)]
+    arrange(lambda count: candidates[:count], look_up, CUT, limit, 0)
+    assert len(looked) == expected
+
+
 @pytest.mark.parametrize(("better", "worse"), [(WHOLE, PART), (PART, WHOLE), (WHOLE, WHOLE)])
 def test_a_thing_and_its_part_are_one_hit(better: Box, worse: Box) -> None:
     hits = [hit("1", better), hit("2", worse), hit("3", BESIDE)]

@@ -196,18 +196,49 @@ def test_an_empty_index_has_no_answers(empty: Store) -> None:
     assert empty.facet("segments", "paths") == {}
 
 
-def test_search_gives_vectors_when_asked(store: Store) -> None:
-    assert all(hit.vector is None for hit in store.search("segments", X))
-    (hit,) = store.search("segments", X, where=only(HasId((uid(2),))), vectors=True)
-    assert hit.vector is not None
-    assert hit.vector == pytest.approx([0.8, 0.6, 0])
-    assert hit.vector.dtype == np.float32
+@pytest.mark.parametrize("limit", [0, 1, 3, 20])
+def test_the_nearest_are_those_that_search_finds_with_their_vectors(
+    store: Store, limit: int
+) -> None:
+    found = store.nearest("segments", X, limit=limit)
+    hits = store.search("segments", X, limit=limit)
+    assert list(zip(found.ids, found.scores, strict=True)) == [(hit.id, hit.score) for hit in hits]
+    stored = [point.vector for point in store.get("segments", found.ids, vectors=True)]
+    assert found.vectors.shape == (len(hits), DIM)
+    assert found.vectors.dtype == np.float32
+    assert found.vectors.tolist() == [vector.tolist() for vector in stored if vector is not None]
 
 
-def test_search_leaves_payloads_out_when_asked(store: Store) -> None:
-    hits = store.search("segments", X, payloads=False)
-    assert numbers(hits) == numbers(store.search("segments", X))
-    assert all(hit.payload == {} for hit in hits)
+def test_the_nearest_of_those_that_a_filter_leaves(store: Store) -> None:
+    found = store.nearest("segments", X, where=only(HasId((uid(3), uid(2)))))
+    assert found.ids == (uid(2), uid(3))
+    assert found.vectors[0] == pytest.approx([0.8, 0.6, 0])
+    some = found.of([1])
+    assert (some.ids, some.scores) == ((uid(3),), found.scores[1:])
+    assert some.vectors.tolist() == [found.vectors[1].tolist()]
+    with pytest.raises(StoreError, match="no vectors"):
+        store.nearest("files", X)
+
+
+def test_segments_with_the_images_they_lie_in(empty: Store) -> None:
+    empty.upsert("images", [Point(uid(n), {"n": n}, X) for n in (11, 12)])
+    of = {1: 11, 2: 12, 3: 11, 4: 13}  # there is no image 13
+    empty.upsert("segments", [segment(n, X, image_id=uid(image)) for n, image in of.items()])
+    asked = [uid(number) for number in (3, 9, 4, 2, 1)]
+    pairs = empty.get_in_images(asked)
+    assert numbers([one for one, _ in pairs]) == [3, 2, 1]
+    assert numbers([image for _, image in pairs]) == [11, 12, 11]
+    assert pairs[0][1].payload == {"n": 11}
+    assert pairs[0][1] is pairs[2][1]
+    assert pairs[0][0].payload == {"image_id": uid(11)}
+    assert all(one.vector is image.vector is None for one, image in pairs)
+    ((one, image),) = empty.get_in_images([uid(2)], vectors=True)
+    assert one.vector is not None
+    assert one.vector.tolist() == X.tolist()
+    assert image.vector is None
+    assert empty.get_in_images([]) == empty.get_in_images([uid(4)]) == []
+    with pytest.raises(StoreError, match="not the id"):
+        empty.get_in_images(["x"])
 
 
 def test_optimise_keeps_the_answers(store: Store) -> None:
