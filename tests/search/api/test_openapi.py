@@ -25,6 +25,7 @@ from schemathesis.specs.openapi.checks import (
 from indexer import Indexer
 from indexer.profiles import Profile
 from indexer.store.layout import HOST_FILE
+from search.api.problems import CODES
 from search.api.settings import Limits, Settings
 from search.client import Client
 from tests.pictures import write_scene
@@ -270,3 +271,8 @@ def test_the_docs_work_offline(served: Served) -> None:
         assert f"/swagger/{name}" in page.text
         assert httpx.get(f"{served.url}/swagger/{name}").status_code == 200
     assert "http" not in page.text
+
+
+def test_the_manual_names_every_error() -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
+    assert [code for code in CODES if f"`{code}`" not in manual] == []
