@@ -36,6 +36,7 @@ from indexer.store.base import (
     Match,
     Point,
     Prefix,
+    Ranked,
     ScoredPoint,
     Store,
 )
@@ -197,7 +198,7 @@ class Index:
 
     def images(self, ids: Sequence[str], *, vectors: bool = False) -> list[Image]:
         """Return the images with these ids, in the order asked; absent ones are left out."""
-        points = self._get("images", ids, vectors=vectors)
+        points = self._store.get("images", ids, vectors=vectors) if ids else []
         return [image_from(p.id, p.payload, p.vector) for p in points]
 
     def all_images(self, where: Filter = EVERYTHING, *, vectors: bool = False) -> Iterator[Image]:
@@ -224,15 +225,18 @@ class Index:
         return [segment for segment, _ in self.segments_in_images(ids, vectors=vectors)]
 
     def segments_in_images(
-        self, ids: Sequence[str], *, vectors: bool = False
+        self, ids: Sequence[str], *, vectors: bool | Mapping[str, Vector] = False
     ) -> list[tuple[Segment, Image]]:
-        """Return the segments with these ids and their images, as `segments` does."""
-        points = self._get("segments", ids, vectors=vectors)
-        present = self._images_of(points)
+        """Return the segments with these ids and their images, as `segments` does.
+
+        `vectors` may also be those that `nearest` gave, by id: to read them again takes a while.
+        """
+        known = {} if isinstance(vectors, bool) else vectors
+        pairs = self._store.get_in_images(ids, vectors=vectors is True) if ids else []
+        images = {id_: image_from(id_, p) for id_, p in {i.id: i.payload for _, i in pairs}.items()}
         return [
-            (segment_from(p.id, p.payload, p.vector), present[p.payload["image_id"]])
-            for p in points
-            if p.payload["image_id"] in present
+            (segment_from(p.id, p.payload, known.get(p.id, p.vector)), images[image.id])
+            for p, image in pairs
         ]
 
     def segments_of(self, image_id: str) -> list[Segment]:
@@ -307,14 +311,12 @@ class Index:
 
     def nearest(
         self, kind: Kind, vector: Vector, where: Filter = EVERYTHING, limit: int = 20
-    ) -> list[ScoredPoint]:
-        """Rank records by cosine with a vector; their vectors come along, their payloads do not.
+    ) -> Ranked:
+        """Rank records by cosine with a vector.
 
         Segments of images that are half written are among them: `segments_in_images` tells.
         """
-        return self._store.search(
-            kind, vector, where=where, limit=limit, vectors=True, payloads=False
-        )
+        return self._store.nearest(kind, vector, where=where, limit=limit)
 
     def status(self) -> Status:
         """Count what is there, without what is half written."""
@@ -368,9 +370,6 @@ class Index:
         there = {image.id for image in self.images(list(per_image))}
         absent = tuple(id_ for id_ in per_image if id_ not in there)
         return (Match("image_id", absent),) if absent else ()
-
-    def _get(self, kind: Kind, ids: Sequence[str], *, vectors: bool) -> list[Point]:
-        return self._store.get(kind, ids, vectors=vectors) if ids else []
 
     def _all(self, kind: Kind, where: Filter = EVERYTHING) -> Iterator[Point]:
         for page in self._pages(kind, where):

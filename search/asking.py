@@ -16,7 +16,7 @@ from indexer.errors import QueryError
 from indexer.index import Index
 from indexer.records import Image, Segment, Vector
 from indexer.roots import locate
-from indexer.store.base import EVERYTHING, Filter, HasId, Kind, Match, ScoredPoint
+from indexer.store.base import EVERYTHING, Filter, HasId, Kind, Match, Ranked
 from search.filters import Filters
 from search.globs import MOST_LISTED, Glob, listed
 from search.hits import Answer, Hit
@@ -156,8 +156,15 @@ class Asker:
         return least_for(count)
 
     def _sample(self, by: By) -> _Sample:
-        """Return some of what is searched, not too old."""
-        with self._sampling:
+        """Return some of what is searched, not too old.
+
+        One that has become too old is renewed by one caller, while the others still use it.
+        """
+        old = self._samples.get(by, fresh=False)
+        if not self._sampling.acquire(blocking=old is None):
+            assert old is not None  # noqa: S101 - else it would have waited
+            return old
+        try:
             known = self._samples.get(by)
             if known is None:
                 rows = np.zeros((0, self._index.recipe.dim), np.float32)
@@ -166,6 +173,8 @@ class Asker:
                 known = _Sample(np.stack(there) if there else rows, count)
                 self._samples.put(by, known)
             return known
+        finally:
+            self._sampling.release()
 
     def _vectors(self, by: By) -> list[Vector | None]:
         if by == "image":
@@ -181,10 +190,13 @@ class _Remembered(Generic[_K, _V]):
         self._lock = threading.Lock()
         self._known: dict[_K, tuple[_V, float]] = {}
 
-    def get(self, key: _K) -> _V | None:
+    def get(self, key: _K, *, fresh: bool = True) -> _V | None:
+        """Return what is known of a key; None if nothing is, or it should be `fresh` and is not."""
         with self._lock:
             known = self._known.get(key)
-        return known[0] if known and time.monotonic() - known[1] <= _FRESH_S else None
+        if known is None or (fresh and time.monotonic() - known[1] > _FRESH_S):
+            return None
+        return known[0]
 
     def put(self, key: _K, value: _V) -> None:
         with self._lock:
@@ -212,19 +224,15 @@ class _Asked:
     fits: Callable[[str], bool] | None
     background: Background
     roots: dict[str, Path]
+    vectors: dict[str, Vector] = field(default_factory=dict)
     known: dict[str, _There | None] = field(default_factory=dict)
 
     def candidates(self) -> Callable[[int], list[Candidate]]:
         """Return what gives the nearest candidates, measured."""
         if len(self.parts) == 1:
             return lambda count: self._measured(self._nearest(self.parts[0], count))
-        points = {
-            point.id: point
-            for part in self.parts
-            if part.wanted
-            for point in self._nearest(part, _CANDIDATES)
-        }
-        pool = self._measured(list(points.values()))
+        wanted = [self._nearest(part, _CANDIDATES) for part in self.parts if part.wanted]
+        pool = self._measured(self._together(wanted))
         pool.sort(key=lambda one: -(one.score if one.relevance is None else one.relevance))
         return lambda count: pool[:count]
 
@@ -239,18 +247,19 @@ class _Asked:
         measures = (one.standard_score, one.contrast, one.relevance)
         return Hit(one.score, there.image, there.segment, there.paths, *measures)
 
-    def _nearest(self, part: Part, count: int) -> list[ScoredPoint]:
+    def _nearest(self, part: Part, count: int) -> Ranked:
         """Return the nearest that fit, or all there are."""
         kind: Kind = "segments" if self.by == "segment" else "images"
         asked = count
         while True:
-            points = self.index.nearest(kind, part.vector, self.where, asked)
+            found = self.index.nearest(kind, part.vector, self.where, asked)
+            self.vectors.update(zip(found.ids, found.vectors, strict=True))
             if self.fits is None:
-                return points
-            self._look_up([point.id for point in points])
-            fitting = [point for point in points if self.known[point.id] is not None]
-            if len(fitting) >= count or len(points) < asked:
-                return fitting[:count]
+                return found
+            self._look_up(found.ids)
+            fitting = [row for row, id_ in enumerate(found.ids) if self.known[id_] is not None]
+            if len(fitting) >= count or len(found.ids) < asked:
+                return found.of(fitting[:count])
             asked *= 2
 
     def _look_up(self, ids: Sequence[str]) -> None:
@@ -261,7 +270,7 @@ class _Asked:
         self.known.update(dict.fromkeys(missing))
         found: Iterable[tuple[Segment | None, Image]]
         if self.by == "segment":
-            found = self.index.segments_in_images(missing, vectors=True)
+            found = self.index.segments_in_images(missing, vectors=self.vectors)
         else:
             found = ((None, image) for image in self.index.images(missing, vectors=True))
         for segment, image in found:
@@ -270,29 +279,29 @@ class _Asked:
                 id_ = image.id if segment is None else segment.id
                 self.known[id_] = _There(segment, image, paths)
 
-    def _measured(self, points: Sequence[ScoredPoint]) -> list[Candidate]:
-        if not points:
+    def _measured(self, found: Ranked) -> list[Candidate]:
+        if not found.ids:
             return []
-        vectors = np.stack([_vector(point) for point in points])
-        measured = self.background.measure(self.parts, vectors)
+        measured = self.background.measure(self.parts, found.vectors)
         if len(self.parts) == 1 and self.by == "image":
             measured = replace(measured, relevance=None)  # whole pictures go by their cosines
-        scores = self._scores(points, vectors)
-        return [
-            Candidate(point.id, score, *measured.of(row))
-            for row, (point, score) in enumerate(zip(points, scores, strict=True))
-        ]
+        columns = zip(found.ids, found.scores, *measured.columns(len(found.ids)), strict=True)
+        return [Candidate(*column) for column in columns]
 
-    def _scores(self, points: Sequence[ScoredPoint], vectors: Vector) -> list[float]:
-        """Return cosines: of several parts, the mean, less half of that of what is not wanted."""
-        if len(self.parts) == 1:
-            return [point.score for point in points]
+    def _together(self, found: Iterable[Ranked]) -> Ranked:
+        """Return what was found for several parts, with scores for all of them together.
+
+        That is the mean of the cosines, less half of that of what is not wanted.
+        """
+        ids = tuple(dict.fromkeys(id_ for each in found for id_ in each.ids))
+        vectors = np.array([self.vectors[id_] for id_ in ids], np.float32)
+        vectors = vectors.reshape(-1, len(self.parts[0].vector))
         wanted = [part.vector for part in self.parts if part.wanted]
         unwanted = [part.vector for part in self.parts if not part.wanted]
         scores = (vectors @ np.stack(wanted).T).mean(axis=1)
         if unwanted:
             scores = scores - (vectors @ np.stack(unwanted).T).mean(axis=1) / 2
-        return [float(score) for score in scores]
+        return Ranked(ids, tuple(scores.tolist()), vectors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,8 +311,3 @@ class _There:
     segment: Segment | None
     image: Image
     paths: tuple[Path, ...]
-
-
-def _vector(point: ScoredPoint) -> Vector:
-    assert point.vector is not None  # noqa: S101 - the index was asked for vectors
-    return point.vector

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from indexer.profiles import profile_from
 from indexer.recipe import Recipe, require_same
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 #: Texts, and crops, that CLIP takes at once where many threads ask.
 _MOST_AT_ONCE = 32
+#: Parameters below which a CLIP runs on one core: its operations are so short that to share them
+#: among cores takes longer, and very much longer where another program has one of the cores.
+_SMALL = 20_000_000
+K = TypeVar("K")
 
 
 class Models:
@@ -38,13 +43,14 @@ class Models:
         self._profile = profile_from(recipe.provenance["profile"])
         self._loading = threading.RLock()
         self._embedder: Embedder | None = None
+        self._is_small = False
         self._segmenter: Segmenter | None = None
         self._words: Vector | None = None
         self._texts = Coalescer[str, "Vector"](
-            lambda texts: list(self.embedder().queries(texts)), _MOST_AT_ONCE
+            lambda texts: self._embed(self.embedder().queries, texts), _MOST_AT_ONCE
         )
         self._crops = Coalescer["Crop", "Vector"](
-            lambda crops: list(self.embedder().vectors(crops)), _MOST_AT_ONCE
+            lambda crops: self._embed(self.embedder().vectors, crops), _MOST_AT_ONCE
         )
 
     def embedder(self) -> Embedder:
@@ -63,6 +69,7 @@ class Models:
                 stored = self._recipe.vector_space
                 require_same("CLIP", stored, embedder.vector_space(), self._where)
                 self._embedder = embedder
+                self._is_small = sum(p.numel() for p in embedder.upstream.parameters()) < _SMALL
             return self._embedder
 
     def text(self, words: str) -> Vector:
@@ -124,6 +131,15 @@ class Models:
         """Let go of the models."""
         with self._loading:
             self._embedder = self._segmenter = self._words = None
+
+    def _embed(self, embed: Callable[[list[K]], Vector], items: list[K]) -> list[Vector]:
+        """Embed items: float32, shape (dim,) each."""
+        if not self._is_small:
+            return list(embed(items))
+        from indexer.segmentation import workers
+
+        (vectors,) = workers.spread(embed, [items])
+        return list(vectors)
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """From what is nearest to what is shown: order, cut, nested hits, groups, diversity, pages.
 
-Everything is decided from the top down, in blocks of fixed size, so that what a page holds does
-not depend on which pages were asked for before.
+Everything is decided from the top down, one hit after the other, so that what a page holds does
+not depend on which pages were asked for before, nor on how many are looked up at once.
 """
 
 from __future__ import annotations
@@ -24,8 +24,13 @@ from search.relevance import SPAN
 #: Candidates that are looked at first, and put into the order of their relevance or diversity.
 #: Further ones follow as they come, by cosine.
 POOL = 100
-#: Candidates that are looked up at once.
-_BLOCK = 32
+#: Candidates that are looked up at once: at least, and at most.
+_FEW, _MANY = 4, POOL
+#: Candidates that are looked up at first for each hit that is wanted, as some may be nested.
+_SPARE = 1.25
+#: Candidates beyond which nothing relevant is looked for any more: for each hit that is wanted, and
+#: at least.
+_FAR, _FARTHEST = 4, 64 * POOL
 #: Share of a segment inside another from which the two are one thing and its part.
 _NESTED = 0.9
 
@@ -100,24 +105,26 @@ def arrange(ask: Ask, look_up: LookUp, ranking: Ranking, limit: int, offset: int
         ask: returns the given number of candidates with the best cosines, or all there are.
         look_up: returns the hits that candidates are, with their vectors; None for one that is
             not to be seen. It takes longer than `ask`, so that only what matters is looked up; what
-            was looked up before may be again.
+            was looked up before may be again, at no cost.
         ranking: how to arrange them; "auto" stands for no cut here.
         limit: hits on the page.
         offset: hits before it.
     """
     wanted = min(max(limit + offset, POOL if ranking.diversity else 0), sys.maxsize)
+    block = int(min(max(_SPARE * wanted, _FEW), _MANY))
     count = POOL
     while True:
         pool = ask(count)
         first = _by_relevance(pool[:POOL])
         rest = pool[POOL:]
-        visible = chain(_hits(first, look_up), _hits(_by_relevance(rest), look_up))
-        best = next(visible, None)
+        relevant = [one for one in (*first, *rest) if _is_relevant(one, ranking)]
+        if first and _is_there(first[0], ranking):
+            look_up(relevant[:block])  # what is looked up below is among them
+        best = next(_hits(chain(first, _by_relevance(rest)), look_up, _FEW), None)
         if best is not None and not _is_there(best, ranking):
             return Arranged([], best)
-        relevant = [one for one in (*first, *rest) if _is_relevant(one, ranking)]
-        kept = list(islice(_narrowed(_hits(relevant, look_up), ranking), wanted))
-        over = len(pool) < count or _has_ended(pool, ranking)
+        kept = list(islice(_narrowed(_hits(relevant, look_up, block), ranking), wanted))
+        over = len(pool) < count or _has_ended(pool, ranking, max(_FAR * wanted, _FARTHEST))
         if len(kept) >= wanted or over:
             return Arranged(_diverse(kept, ranking.diversity)[offset : offset + limit])
         count *= 2
@@ -128,20 +135,27 @@ def _by_relevance(candidates: Iterable[Candidate]) -> list[Candidate]:
     return sorted(candidates, key=lambda one: -(one.relevance or 0.0))
 
 
-def _hits(candidates: Sequence[Candidate], look_up: LookUp) -> Iterator[Hit]:
-    """Look up candidates, a block at a time."""
-    for start in range(0, len(candidates), _BLOCK):
-        for hit in look_up(candidates[start : start + _BLOCK]):
+def _hits(candidates: Iterable[Candidate], look_up: LookUp, block: int) -> Iterator[Hit]:
+    """Look up candidates, so many at a time."""
+    left = iter(candidates)
+    while some := list(islice(left, block)):
+        for hit in look_up(some):
             if hit is not None:
                 yield hit
 
 
-def _is_there(best: Hit, ranking: Ranking) -> bool:
+def _is_there(best: Hit | Candidate, ranking: Ranking) -> bool:
     return best.relevance is None or ranking.cut is None or best.relevance >= ranking.cut
 
 
-def _has_ended(pool: Sequence[Candidate], ranking: Ranking) -> bool:
-    """Return whether the second half of the candidates holds nothing that is relevant enough."""
+def _has_ended(pool: Sequence[Candidate], ranking: Ranking, farthest: int) -> bool:
+    """Return whether there is no point in looking at more candidates than these.
+
+    Where hits are cut, that is so once the second half holds none that is relevant enough, or there
+    are so many that the next ones are relevant by chance.
+    """
+    if ranking.cut is not None and len(pool) >= farthest:
+        return True
     return not any(_is_relevant(one, ranking) for one in pool[len(pool) // 2 :])
 
 

@@ -67,13 +67,12 @@ class Measured:
     contrast: Scores | None
     relevance: Scores | None
 
-    def of(self, row: int) -> tuple[float | None, float | None, float | None]:
-        """Return standard score, contrast and relevance of one hit."""
-        standard, contrast, relevance = (
-            None if values is None else float(values[row])
+    def columns(self, count: int) -> tuple[list[float | None], ...]:
+        """Return standard scores, contrasts and relevances of the `count` hits, each as a list."""
+        return tuple(
+            [None] * count if values is None else values.tolist()
             for values in (self.standard, self.contrast, self.relevance)
         )
-        return standard, contrast, relevance
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypeVar, cast
 from uuid import UUID
 
 from indexer.errors import StoreDamaged, StoreError
@@ -16,7 +16,7 @@ from indexer.store.base import (
     Kind,
     Page,
     Point,
-    ScoredPoint,
+    Ranked,
     Vector,
 )
 from indexer.store.schema import INDEXES
@@ -26,6 +26,11 @@ from indexer.store.schema import INDEXES
 _DECIMALS = 6
 #: How far the norm of a stored vector may be from 1, as `indexer.records` has it.
 _NORM_TOLERANCE = 1e-3
+
+
+T = TypeVar("T")
+#: Id and cosine of a point, and what else was asked for.
+Scored = tuple[str, float, T]
 
 
 class Reader(Protocol):
@@ -94,7 +99,7 @@ def check_facet(kind: Kind, key: str) -> None:
         raise StoreError(f"{key} of {kind} is not indexed, so its values cannot be counted")
 
 
-def best(fetch: Callable[[int], list[ScoredPoint]], limit: int, offset: int) -> list[ScoredPoint]:
+def best(fetch: Callable[[int], list[Scored[T]]], limit: int, offset: int = 0) -> list[Scored[T]]:
     """Return the hits from `offset` to `offset + limit`, by falling score, equal scores by id.
 
     Args:
@@ -110,12 +115,35 @@ def best(fetch: Callable[[int], list[ScoredPoint]], limit: int, offset: int) -> 
     wanted = offset + limit
     asked = wanted + 1
     while limit:
-        hits = [replace(hit, score=round(hit.score, _DECIMALS)) for hit in fetch(asked)]
-        hits.sort(key=lambda hit: (-hit.score, hit.id))
-        if len(hits) < asked or hits[wanted - 1].score > hits[-1].score:
+        hits = [(id_, round(score, _DECIMALS), rest) for id_, score, rest in fetch(asked)]
+        hits.sort(key=lambda hit: (-hit[1], hit[0]))
+        if len(hits) < asked or hits[wanted - 1][1] > hits[-1][1]:
             return hits[offset:wanted]
         asked *= 2
     return []
+
+
+def ranked(hits: Sequence[Scored[T]], vector_of: Callable[[T], object], dim: int) -> Ranked:
+    """Return hits as one answer; `vector_of` returns the vector of one, a list of dim floats."""
+    import numpy as np
+
+    # one by one, as to have all these floats at once takes three times as long
+    pack = struct.Struct(f"{dim}f").pack
+    rows = b"".join([pack(*cast("list[float]", vector_of(hit))) for _, _, hit in hits])
+    vectors = np.frombuffer(rows, np.float32).reshape(-1, dim)
+    return Ranked(tuple(id_ for id_, _, _ in hits), tuple(score for _, score, _ in hits), vectors)
+
+
+def in_images(store: Reader, ids: Sequence[str], *, vectors: bool) -> list[tuple[Point, Point]]:
+    """Do what `Store.get_in_images` does."""
+    segments = store.get("segments", ids, vectors=vectors)
+    wanted = dict.fromkeys(str(segment.payload["image_id"]) for segment in segments)
+    found = {image.id: image for image in store.get("images", list(wanted))} if wanted else {}
+    return [
+        (segment, found[segment.payload["image_id"]])
+        for segment in segments
+        if segment.payload["image_id"] in found
+    ]
 
 
 def verify(store: Reader) -> None:

@@ -47,13 +47,31 @@ class ScoredPoint:
         id: a UUID in its 36-character form.
         score: cosine with the query, in [-1, 1].
         payload: JSON values only.
-        vector: see `Point`; None where vectors were not asked for.
     """
 
     id: str
     score: float
     payload: Payload
-    vector: Vector | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """The n points that are nearest to a vector, the nearest first.
+
+    Attributes:
+        ids: UUIDs in their 36-character form.
+        scores: cosines with the query, in [-1, 1].
+        vectors: float32, shape (n, dim), L2-normalised rows.
+    """
+
+    ids: tuple[str, ...]
+    scores: tuple[float, ...]
+    vectors: Vector
+
+    def of(self, rows: Sequence[int]) -> Ranked:
+        """Return only these of the points, counted from 0."""
+        ids = tuple(self.ids[row] for row in rows)
+        return Ranked(ids, tuple(self.scores[row] for row in rows), self.vectors[list(rows)])
 
 
 @dataclass(frozen=True)
@@ -179,6 +197,15 @@ class Store(Protocol):
     def get(self, kind: Kind, ids: Sequence[str], *, vectors: bool = False) -> list[Point]:
         """Return the points with these ids, in the order asked; absent ones are left out."""
 
+    def get_in_images(
+        self, ids: Sequence[str], *, vectors: bool = False
+    ) -> list[tuple[Point, Point]]:
+        """Return the segments with these ids, as `get` does, each with the image it lies in.
+
+        Segments whose image is absent are left out. Images come without their vectors, and an
+        image of several of the segments is one object. They are looked up after the segments.
+        """
+
     def search(
         self,
         kind: Kind,
@@ -187,13 +214,13 @@ class Store(Protocol):
         where: Filter = EVERYTHING,
         limit: int = 20,
         offset: int = 0,
-        vectors: bool = False,
-        payloads: bool = True,
     ) -> list[ScoredPoint]:
-        """Rank the points by cosine with `vector` (float32, shape (dim,)).
+        """Rank the points by cosine with `vector` (float32, shape (dim,))."""
 
-        Payloads take most of the time; without them, they are empty.
-        """
+    def nearest(
+        self, kind: Kind, vector: Vector, *, where: Filter = EVERYTHING, limit: int = 20
+    ) -> Ranked:
+        """Rank as `search` does, without the payloads, which take most of its time."""
 
     def scroll(
         self,

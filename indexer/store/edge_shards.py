@@ -28,6 +28,7 @@ from indexer.store.base import (
     Point,
     Prefix,
     Range,
+    Ranked,
     ScoredPoint,
     Vector,
 )
@@ -134,6 +135,12 @@ class EdgeShards:
             found = {str(r.id): r for r in shard.retrieve(list(ids), True, vectors)}
         return [_point(found[wanted]) for wanted in ids if wanted in found]
 
+    def get_in_images(
+        self, ids: Sequence[str], *, vectors: bool = False
+    ) -> list[tuple[Point, Point]]:
+        """See `Store.get_in_images`."""
+        return answers.in_images(self, ids, vectors=vectors)
+
     def search(
         self,
         kind: Kind,
@@ -142,27 +149,17 @@ class EdgeShards:
         where: Filter = EVERYTHING,
         limit: int = 20,
         offset: int = 0,
-        vectors: bool = False,
-        payloads: bool = True,
     ) -> list[ScoredPoint]:
         """See `Store.search`."""
-        answers.check_query(kind, vector, self._dim)
+        found = self._query(kind, vector, where, limit, offset, payloads=True)
+        return [ScoredPoint(id_, score, hit.payload or {}) for id_, score, hit in found]
 
-        def fetch(number: int) -> list[ScoredPoint]:
-            request = qe.QueryRequest(
-                limit=number,
-                query=qe.Query.Nearest(vector.tolist()),
-                filter=_filter(where),
-                with_payload=payloads,
-                with_vector=vectors,
-            )
-            return [
-                ScoredPoint(str(h.id), h.score, h.payload or {}, _vector(h.vector))
-                for h in shard.query(request)
-            ]
-
-        with self._shard(kind) as shard:
-            return answers.best(fetch, limit, offset)
+    def nearest(
+        self, kind: Kind, vector: Vector, *, where: Filter = EVERYTHING, limit: int = 20
+    ) -> Ranked:
+        """See `Store.nearest`."""
+        found = self._query(kind, vector, where, limit, payloads=False)
+        return answers.ranked(found, lambda hit: hit.vector, self._dim)
 
     def scroll(
         self,
@@ -223,6 +220,32 @@ class EdgeShards:
                 _, shard = self._shards.popitem()
                 shard.flush()
                 shard.close()
+
+    def _query(
+        self,
+        kind: Kind,
+        vector: Vector,
+        where: Filter,
+        limit: int,
+        offset: int = 0,
+        *,
+        payloads: bool,
+    ) -> list[answers.Scored[qe.ScoredPoint]]:
+        """Rank points, with either their payloads or their vectors."""
+        answers.check_query(kind, vector, self._dim)
+
+        def fetch(number: int) -> list[answers.Scored[qe.ScoredPoint]]:
+            request = qe.QueryRequest(
+                limit=number,
+                query=qe.Query.Nearest(vector.tolist()),
+                filter=_filter(where),
+                with_payload=payloads,
+                with_vector=not payloads,
+            )
+            return [(str(hit.id), hit.score, hit) for hit in shard.query(request)]
+
+        with self._shard(kind) as shard:
+            return answers.best(fetch, limit, offset)
 
     @contextmanager
     def _shard(self, kind: Kind) -> Iterator[qe.EdgeShard]:

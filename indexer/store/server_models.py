@@ -17,7 +17,6 @@ from indexer.store.base import (
     Point,
     Prefix,
     Range,
-    ScoredPoint,
     Vector,
 )
 from indexer.store.schema import IndexType
@@ -39,11 +38,6 @@ INDEX_PARAMS: dict[IndexType, models.PayloadSchemaType | models.KeywordIndexPara
 def point_from(record: models.Record) -> Point:
     """Return a record of the server as ours."""
     return Point(str(record.id), record.payload or {}, _vector(record.vector))
-
-
-def scored_from(found: models.ScoredPoint) -> ScoredPoint:
-    """Return an answer of the server as ours."""
-    return ScoredPoint(str(found.id), found.score, found.payload or {}, _vector(found.vector))
 
 
 def filter_from(where: Filter) -> models.Filter:

@@ -16,6 +16,7 @@ from indexer.store.base import (
     Page,
     Payload,
     Point,
+    Ranked,
     ScoredPoint,
     Vector,
 )
@@ -98,6 +99,12 @@ class ServerRecords:
         found = {str(record.id): record for record in records}
         return [server_models.point_from(found[wanted]) for wanted in ids if wanted in found]
 
+    def get_in_images(
+        self, ids: Sequence[str], *, vectors: bool = False
+    ) -> list[tuple[Point, Point]]:
+        """See `Store.get_in_images`."""
+        return answers.in_images(self, ids, vectors=vectors)
+
     def search(
         self,
         kind: Kind,
@@ -106,13 +113,32 @@ class ServerRecords:
         where: Filter = EVERYTHING,
         limit: int = 20,
         offset: int = 0,
-        vectors: bool = False,
-        payloads: bool = True,
     ) -> list[ScoredPoint]:
         """See `Store.search`."""
+        found = self._query(kind, vector, where, limit, offset, payloads=True)
+        return [ScoredPoint(id_, score, hit.payload or {}) for id_, score, hit in found]
+
+    def nearest(
+        self, kind: Kind, vector: Vector, *, where: Filter = EVERYTHING, limit: int = 20
+    ) -> Ranked:
+        """See `Store.nearest`."""
+        found = self._query(kind, vector, where, limit, payloads=False)
+        return answers.ranked(found, lambda hit: hit.vector, self._dim)
+
+    def _query(
+        self,
+        kind: Kind,
+        vector: Vector,
+        where: Filter,
+        limit: int,
+        offset: int = 0,
+        *,
+        payloads: bool,
+    ) -> list[answers.Scored[models.ScoredPoint]]:
+        """Rank points, with either their payloads or their vectors."""
         answers.check_query(kind, vector, self._dim)
 
-        def fetch(number: int) -> list[ScoredPoint]:
+        def fetch(number: int) -> list[answers.Scored[models.ScoredPoint]]:
             answer = self._link.ask(
                 lambda: self._link.client.query_points(
                     self._collections[kind],
@@ -120,10 +146,10 @@ class ServerRecords:
                     query_filter=server_models.filter_from(where),
                     limit=number,
                     with_payload=payloads,
-                    with_vectors=vectors,
+                    with_vectors=not payloads,
                 )
             )
-            return [server_models.scored_from(found) for found in answer.points]
+            return [(str(hit.id), hit.score, hit) for hit in answer.points]
 
         return answers.best(fetch, limit, offset)
 

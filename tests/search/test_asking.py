@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -156,3 +158,27 @@ def test_an_empty_index(tmp_path: Path) -> None:
 def test_looks_that_make_no_sense(change: dict[str, By], message: str) -> None:
     with pytest.raises(QueryError, match=message):
         Look(**change)  # type: ignore[arg-type]
+
+
+def test_an_old_sample_serves_while_one_caller_renews_it(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asker, look = Asker(index), Look(ranking=UNCUT)
+    parts = [Part(at(90), "picture")]
+    first = asker.answer(parts, look, None)
+    monkeypatch.setattr("search.asking._FRESH_S", -1.0)
+    renewing, go_on = threading.Event(), threading.Event()
+    really = asker._vectors
+
+    def slowly(by: By) -> list[Vector | None]:
+        renewing.set()
+        assert go_on.wait(10)
+        return really(by)
+
+    monkeypatch.setattr(asker, "_vectors", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        renewed = pool.submit(asker.answer, parts, look, None)
+        assert renewing.wait(10)
+        meanwhile = asker.answer(parts, look, None)  # waits for nobody
+        go_on.set()
+        assert angles(meanwhile) == angles(first) == angles(renewed.result())

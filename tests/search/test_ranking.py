@@ -293,3 +293,18 @@ def test_pages_one_after_the_other_are_the_whole(
     if ranking.per_image is not None:
         images = [one.image.id for one in whole]
         assert max(map(images.count, images), default=0) <= ranking.per_image
+
+
+@pytest.mark.parametrize(("limit", "farthest"), [(20, 6400), (2000, 8000)])
+def test_what_is_relevant_by_chance_far_away_is_not_looked_for(limit: int, farthest: int) -> None:
+    """One candidate in ten is relevant, all the way down, and none of them is to be seen."""
+    hidden = [None] * 100_000
+    looked: list[int] = []
+
+    def ask(count: int) -> list[Candidate]:
+        looked.append(count)
+        return [Candidate(str(i), 0.5, relevance=LEAST if i % 10 == 0 else 0) for i in range(count)]
+
+    found = arrange(ask, lambda some: hidden[: len(some)], CUT, limit, 0)
+    assert found.hits == []
+    assert farthest <= max(looked) < 2 * farthest
