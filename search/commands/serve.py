@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -14,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer import console, malloc
-from indexer.console import DeviceOption, IndexOption
+from indexer.console import IndexOption
 from indexer.errors import SegsearchError
+from search.commands.options import DeviceOptions, with_bags
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -35,53 +38,74 @@ FoldersArgument = Annotated[
         show_default=False,
     ),
 ]
-HostOption = Annotated[str, typer.Option(help="Address to listen on; others need API keys.")]
-PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 is any free one.")]
-NameOption = Annotated[
-    list[str] | None,
-    typer.Option("--name", metavar="HOST", help="A host name of this server; repeatable."),
-]
-KeysOption = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="SEGSEARCH_KEYS", metavar="FILE", help="Lines of `admin KEY` and `read KEY`."
-    ),
-]
-OriginOption = Annotated[
-    list[str] | None,
-    typer.Option("--origin", metavar="URL", help="A site that may call the API; repeatable."),
-]
-FilesOption = Annotated[
-    bool, typer.Option("--files/--no-files", help="Hand out the original files.")
-]
-UploadOption = Annotated[
-    int, typer.Option(min=1, max=1024, metavar="MB", help="Largest uploaded picture.")
-]
-ProfileOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Of a new index: a packaged profile, or a YAML file.", show_default="balanced"
-    ),
-]
-LogOption = Annotated[
-    bool, typer.Option("--access-log/--no-access-log", help="Write a line for each request.")
-]
 
 
+@dataclass(frozen=True)
+class ServeOptions:
+    """What is served to whom; see `search.api.settings.Settings`."""
+
+    host: Annotated[str, typer.Option(help="Address to listen on; others need API keys.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 is any free one.")] = 8000
+    name: Annotated[
+        list[str] | None,
+        typer.Option("--name", metavar="HOST", help="A host name of this server; repeatable."),
+    ] = None
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="SEGSEARCH_KEYS", metavar="FILE", help="Lines of `admin KEY` and `read KEY`."
+        ),
+    ] = None
+    origin: Annotated[
+        list[str] | None,
+        typer.Option("--origin", metavar="URL", help="A site that may call the API; repeatable."),
+    ] = None
+    files: Annotated[bool, typer.Option(help="Hand out the original files.")] = True
+    max_upload: Annotated[
+        int, typer.Option(min=1, max=1024, metavar="MB", help="Largest uploaded picture.")
+    ] = 32
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a new index: a packaged profile, or a YAML file.", show_default="balanced"
+        ),
+    ] = None
+    access_log: Annotated[bool, typer.Option(help="Write a line for each request.")] = True
+
+    def settings(self, index: str, folders: Sequence[Path], device: str) -> Settings:
+        """Return them as the server takes them.
+
+        Raises:
+            SegsearchError: a folder is not there, keys are missing or make no sense.
+        """
+        from indexer.store import is_server
+        from search.api.keys import read_keys
+        from search.api.settings import Limits, Settings
+
+        return Settings(
+            index=index if is_server(index) else str(Path(index).expanduser().resolve()),
+            folders=tuple(map(_existing, folders)),
+            profile=self.profile,
+            device=device,
+            host=self.host,
+            port=self.port,
+            names=tuple(self.name or ()),
+            keys=read_keys(self.keys),
+            origins=tuple(each.rstrip("/") for each in self.origin or ()),
+            files=self.files,
+            limits=Limits(upload_bytes=self.max_upload * _MIB),
+        )
+
+
+@with_bags
 def serve(
     folders: FoldersArgument = None,
     *,
     index_: IndexOption,
-    host: HostOption = "127.0.0.1",
-    port: PortOption = 8000,
-    name: NameOption = None,
-    keys: KeysOption = None,
-    origin: OriginOption = None,
-    files: FilesOption = True,
-    max_upload: UploadOption = 32,
-    profile: ProfileOption = None,
-    device: DeviceOption = "auto",
-    access_log: LogOption = True,
+    how: ServeOptions,
+    device: DeviceOptions,
 ) -> None:
     """Serve the index: a page to search with, and an HTTP API (see /docs).
 
@@ -94,26 +118,12 @@ def serve(
       search serve ./photos --index ./idx --profile demo --port 8080
       search serve --index ./idx --host 0.0.0.0 --keys keys.txt --name photos.example.org
     """
-    # Before numpy is there: its threads wait for work spinning, on cores that searches need.
+    # before numpy is there: its threads wait for work spinning, on cores that searches need
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from search.api.keys import read_keys
-    from search.api.settings import Limits, Settings
-
-    settings = Settings(
-        index=index_ if "://" in index_ else str(Path(index_).expanduser().resolve()),
-        folders=tuple(_existing(folder) for folder in folders or ()),
-        profile=profile,
-        device=device,
-        host=host,
-        port=port,
-        names=tuple(name or ()),
-        keys=read_keys(keys),
-        origins=tuple(each.rstrip("/") for each in origin or ()),
-        files=files,
-        limits=Limits(upload_bytes=max_upload * _MIB),
-    )
+    settings = how.settings(index_, folders or (), device.device)
     malloc.keep_freed_memory()
-    logging.getLogger("search.api").setLevel(logging.INFO if access_log else logging.WARNING)
+    level = logging.INFO if how.access_log else logging.WARNING
+    logging.getLogger("search.api").setLevel(level)
     run(settings)
 
 
