@@ -113,7 +113,7 @@ class Asker:
         where, fits = self._where(filters, self._index.roots())
         if fits is not None:
             raise QueryError(
-                f"more than {MOST_LISTED} pictures match {filters.glob!r}",
+                f"more than {MOST_LISTED} pictures match the pattern",
                 "narrow the pattern, or give a path instead",
             )
         return where
@@ -171,7 +171,8 @@ class Asker:
                 there = [vector for vector in self._vectors(by) if vector is not None]
                 count = self._index.count("segments", exact=False)
                 known = _Sample(np.stack(there) if there else rows, count)
-                self._samples.put(by, known)
+                if len(there) >= LEAST_SAMPLE:  # a few may soon be many more
+                    self._samples.put(by, known)
             return known
         finally:
             self._sampling.release()

@@ -1,8 +1,8 @@
 """A client for the API that `search serve` runs: typed questions and answers.
 
-with Client("http://127.0.0.1:8000") as client:
-for hit in client.search(SearchRequest(text="red mug")).hits:
-print(hit.score, hit.image.path)
+Example:
+    >>> with Client("http://127.0.0.1:8000") as client:
+    ...     hits = client.search(SearchRequest(text="red mug")).hits
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from indexer.errors import SegsearchError
 from search.api import schemas
 from search.facets import By as FacetBy
 
-#: Seconds until a request is given up.
-TIMEOUT_S = 60.0
+#: Seconds until a request is given up: longer than the server takes to say that it is too late.
+TIMEOUT_S = 90.0
 _FAILED = 400
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -170,11 +170,14 @@ class Client:
 
     def follow_index(self) -> Iterator[schemas.IndexRun]:
         """Yield the index run with every change, until it has ended."""
-        with self._http.stream("GET", "/v1/index/events") as answer:
-            _check(answer)
-            for line in answer.iter_lines():
-                if line.startswith("data: "):
-                    yield schemas.IndexRun.model_validate_json(line.removeprefix("data: "))
+        try:
+            with self._http.stream("GET", "/v1/index/events") as answer:
+                _check(answer)
+                for line in answer.iter_lines():
+                    if line.startswith("data: "):
+                        yield schemas.IndexRun.model_validate_json(line.removeprefix("data: "))
+        except httpx.TransportError as error:
+            raise ApiError(_unreachable(str(self._http.base_url), error)) from error
 
     def is_ready(self) -> bool:
         """Return whether the server answers and its index does."""

@@ -171,10 +171,11 @@ class Filters:
 def _below(path: str | Path, roots: dict[str, Path], *, literal: bool = False) -> Condition:
     """Return what selects the pictures in a folder, or (`literal`) whose path begins so."""
     absolute = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - keeps links
-    folder = str(path).endswith("/") or (not literal and absolute.is_dir())
+    # unlike their like in pathlib, these two say nothing of names that are too long, or go round
+    folder = str(path).endswith("/") or (not literal and os.path.isdir(absolute))  # noqa: PTH112
     # a link inside the library is indexed by its own path, one that leads there is not
     named = {*prefixes(absolute, roots, folder=folder)}
-    found = named | {*prefixes(absolute.resolve(), roots, folder=folder)}
+    found = named | {*prefixes(Path(os.path.realpath(absolute)), roots, folder=folder)}
     if not found:
         known = ", ".join(str(root) for root in roots.values())
         raise QueryError(f"{absolute} lies outside the library", f"its folders are: {known}")

@@ -12,9 +12,13 @@ from glob import escape
 from indexer.index import MOST_VALUES, Index
 from indexer.library import original, split_path
 from indexer.store.base import Filter
+from search.automaton import Automaton
 
 _WILD = re.compile(r"[*?\[]")
 _TOKENS = re.compile(r"((?<=/)\*\*/|\*\*|\*|\?|\[(?:![^/]|[^!/])[^\]/]*\])")
+#: Wildcards of any length, and how many of them a regular expression is given.
+_ANY_LENGTH = ("**/", "**", "*")
+_MOST_TRIED = 2
 #: Paths that are worth being listed in a filter.
 MOST_LISTED = 2000
 
@@ -48,9 +52,9 @@ class Glob:
         folder, rest = _split(absolute)
         # a folder may be named by a link to it, too; `Filters.path` treats it likewise
         real = os.path.realpath(folder).rstrip("/")
-        named = {_translated(absolute), re.escape(real) + _translated(rest)}
-        whole = re.compile("|".join(sorted(named)), re.DOTALL)
-        return lambda path: whole.fullmatch(path) is not None
+        named = {absolute, escape(real) + rest}
+        matchers = [_matcher(pattern) for pattern in sorted(named)]
+        return lambda path: any(matches(path) for matches in matchers)
 
     def _absolute(self) -> str:
         """Return the pattern from the root on; brackets in the working directory are no classes."""
@@ -83,6 +87,19 @@ def listed(index: Index, glob: Glob, within: Filter) -> tuple[str, ...] | None:
     return tuple(named)
 
 
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    """Return what tells whether a pattern matches a whole path, in time linear in its length.
+
+    A regular expression is the quickest, but tries all ways to share a path out among wildcards of
+    any length: with many of them it would never end.
+    """
+    parts = _parts(pattern)
+    if sum(part in _ANY_LENGTH for part in parts) > _MOST_TRIED:
+        return Automaton(parts, _translated).matches
+    whole = re.compile("".join(map(_translated, parts)), re.DOTALL)
+    return lambda path: whole.fullmatch(path) is not None
+
+
 def _split(absolute: str) -> tuple[str, str]:
     """Return the folders that a pattern names without wildcards, and what follows with its "/"."""
     wild = _WILD.search(absolute)
@@ -90,14 +107,21 @@ def _split(absolute: str) -> tuple[str, str]:
     return absolute[:end] or "/", absolute[end:]
 
 
-def _translated(pattern: str) -> str:
-    """Return a glob as a regular expression for whole paths, `.` being any character."""
-    parts = _TOKENS.split(pattern)
+def _parts(pattern: str) -> list[str]:
+    """Return wildcards, classes and the text between them; a row of wildcards is its widest."""
+    parts: list[str] = []
+    for part in filter(None, _TOKENS.split(pattern)):
+        if parts and part in ("*", "**") and parts[-1] in ("*", "**"):
+            parts[-1] = max(part, parts[-1])
+        elif not (parts and part == "**/" and parts[-1] == "**/"):
+            parts.append(part)
+    return parts
+
+
+def _translated(part: str) -> str:
+    """Return a part of a glob as a regular expression, `.` being any character."""
     meanings = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return "".join(
-        meanings.get(part) or (_class(part) if _TOKENS.fullmatch(part) else re.escape(part))
-        for part in parts
-    )
+    return meanings.get(part) or (_class(part) if _TOKENS.fullmatch(part) else re.escape(part))
 
 
 def _class(part: str) -> str:

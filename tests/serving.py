@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from search.api.app import create_app
 from search.api.settings import Settings
+from search.commands.serve import patient
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,18 @@ class Served:
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[Served]:
+def serving(settings: Settings, patience_s: float = 15) -> Iterator[Served]:
     """Serve from a thread of this process, on a port of its own."""
     app = create_app(settings)
     server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan="on")
+        uvicorn.Config(
+            app,
+            port=0,
+            http=patient(patience_s),
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+        )
     )
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -44,6 +52,6 @@ def serving(settings: Settings) -> Iterator[Served]:
         port = server.servers[0].sockets[0].getsockname()[1]
         yield Served(f"http://127.0.0.1:{port}", app)
     finally:
-        app.state.segsearch.ending.set()
+        app.state.segsearch.end()
         server.should_exit = True
         thread.join()

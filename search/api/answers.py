@@ -134,7 +134,9 @@ def _scene(given: SceneHit, places: Places) -> schemas.SceneHit:
 def _page(found: Sequence[T], look: Look) -> tuple[Sequence[T], int | None]:
     """Return the hits of the page, and where the next one begins if there is one."""
     limit = look.limit - 1
-    return found[:limit], look.offset + limit if len(found) > limit else None
+    following = look.offset + limit
+    more = len(found) > limit and following <= schemas.MOST_OFFSET
+    return found[:limit], following if more else None
 
 
 def _ms_since(started: float) -> float:

@@ -14,7 +14,8 @@ from starlette.middleware.cors import CORSMiddleware
 
 from indexer.errors import IndexNotFound
 from search.api import problems
-from search.api.guards import Headers, Limit, SameSite
+from search.api.guards import Authenticate, Head, Headers, Limit, SameSite
+from search.api.keys import KEY_HEADER
 from search.api.observing import Observe
 from search.api.routes import (
     health,
@@ -29,7 +30,7 @@ from search.api.routes import (
     uploads,
 )
 from search.api.settings import Settings
-from search.api.state import KEY_HEADER, State, role_of
+from search.api.state import State, role_of
 
 #: Threads that answer: enough to fill batches for CLIP, few enough not to fight for the cores.
 _THREADS = 16
@@ -72,15 +73,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     with contextlib.suppress(IndexNotFound):  # then they are loaded when it is there
         await anyio.to_thread.run_sync(state.library.load_models)
     yield
-    state.ending.set()
+    state.end()
     await anyio.to_thread.run_sync(state.runs.close)
     state.library.close()
 
 
 def _middleware(settings: Settings, state: State) -> list[Middleware]:
     """Return what stands before every request, the outermost first."""
-    names = {settings.host, *settings.names, "localhost", "127.0.0.1", "[::1]"}
-    if settings.host in ("0.0.0.0", "::"):  # noqa: S104 - keys are required there
+    own = f"[{settings.host}]" if ":" in settings.host else settings.host
+    names = {own, *settings.names, "localhost", "127.0.0.1", "[::1]"}
+    if settings.host in ("0.0.0.0", "::") and not settings.names:  # noqa: S104 - there are keys
         names = {"*"}
     cors = [
         Middleware(
@@ -97,7 +99,9 @@ def _middleware(settings: Settings, state: State) -> list[Middleware]:
         Middleware(Headers, shared=bool(settings.origins)),
         *(cors if settings.origins else []),
         Middleware(SameSite, names=names, origins=settings.origins),
+        Middleware(Authenticate, keys=settings.keys, sessions=state.sessions),
         Middleware(Limit, limits=settings.limits),
+        Middleware(Head),
     ]
 
 

@@ -6,18 +6,23 @@ Plain ASGI, so that bodies are counted while they arrive, and nothing waits for 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import logging
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from search.api import problems
+from search.api.keys import COOKIE, KEY_HEADER, Keys, Role, Sessions
 from search.api.settings import Limits
 
 _LOG = logging.getLogger(__name__)
 #: These are answered whatever else is going on, as long as they last.
 _ALWAYS = ("/healthz", "/readyz", "/metrics", "/v1/index/events")
+#: Where a key is needed, if there are any.
+_KEYED = ("/v1/", "/metrics")
 _UPLOADS = ("/v1/uploads", "/v1/search/upload")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _PAGE_POLICY = "; ".join(
@@ -34,12 +39,13 @@ _PAGE_POLICY = "; ".join(
 )
 #: Swagger UI, which is not ours, styles its elements in place.
 _DOCS_POLICY = _PAGE_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+_ONLY_HERE = b"cross-origin-resource-policy"
 #: What the client still sends would be taken for its next request.
 _CLOSE = {"connection": "close"}
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
+    (_ONLY_HERE, b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 )
@@ -51,7 +57,7 @@ class Headers:
     def __init__(self, app: ASGIApp, *, shared: bool) -> None:
         """Wrap an application; `shared` lets the pages of other sites show its pictures."""
         self._app = app
-        self._added = tuple(h for h in _HEADERS if not (shared and h[0].endswith(b"-policy")))
+        self._added = tuple(h for h in _HEADERS if not (shared and h[0] == _ONLY_HERE))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -67,6 +73,56 @@ class Headers:
             await send(message)
 
         await self._app(scope, receive, adding)
+
+
+class Head:
+    """Answers HEAD as GET, without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            await send({**message, "body": b""} if "body" in message else message)
+
+        await self._app({**scope, "method": "GET"}, receive, without_body)
+
+
+class Authenticate:
+    """Finds out who asks, before a body is read; see `search.api.keys`."""
+
+    def __init__(self, app: ASGIApp, keys: Keys, sessions: Sessions) -> None:
+        """Wrap an application."""
+        self._app = app
+        self._keys = keys
+        self._sessions = sessions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, with the caller's role in `scope["role"]`."""
+        if scope["type"] != "http" or not scope["path"].startswith(_KEYED):
+            await self._app(scope, receive, send)
+            return
+        request = HTTPConnection(scope)
+        key, session = request.headers.get(KEY_HEADER), request.cookies.get(COOKIE)
+        role: Role | None = None if self._keys else "admin"  # without keys, everybody here is one
+        if role is None and key:
+            role = self._keys.role_of(key)
+        elif role is None and session:
+            role = self._sessions.role_of(session)
+        if role is None:
+            why = "the key is not known" if key else "there is no key with this request"
+            hint = f"send a key in the header {KEY_HEADER}"
+            headers = {"www-authenticate": "ApiKey"}
+            await _refuse(problems.Refused("key-needed", why, hint, headers), scope, receive, send)
+            return
+        scope["role"] = role
+        await self._app(scope, receive, send)
 
 
 class SameSite:
@@ -105,7 +161,8 @@ class SameSite:
         origin = headers.get(b"origin")
         if origin is None or scope["method"] in _SAFE or origin in self._origins:
             return ""
-        return "" if urlsplit(origin).netloc == host else "another site's page has sent this"
+        own = (f"http://{host}", f"https://{host}")
+        return "" if origin in own else "another site's page has sent this"
 
 
 class Limit:
@@ -129,39 +186,48 @@ class Limit:
             return
         self._in_progress += 1
         body = _Body(receive, scope, self._limits)
-        answer = _Answer(send)
+        answer = _Answer(send, self._limits.waiting_s)
         work = asyncio.create_task(self._work(scope, body, answer))
-        work.add_done_callback(self._done)
         if await answer.begins(work, self._limits.seconds):
-            await work
+            with contextlib.suppress(_Stalled):
+                await work
             return
         # what runs in a thread cannot be stopped: it counts as in progress until it ends
         answer.is_late = True
+        work.add_done_callback(functools.partial(_note, scope["request_id"]))
         late = f"there was no answer after {self._limits.seconds:g} s"
         refused = problems.Refused("timed-out", late, "try again, or ask for less at once")
         await _refuse(refused, scope, receive, send)
 
     async def _work(self, scope: Scope, body: _Body, answer: _Answer) -> None:
-        await self._app(scope, body.receive, answer.send)
+        try:
+            await self._app(scope, body.receive, answer.send)
+        finally:
+            self._in_progress -= 1
 
-    def _done(self, work: asyncio.Task[None]) -> None:
-        self._in_progress -= 1
-        if not work.cancelled() and (error := work.exception()):
-            _LOG.debug("what was late, or broke off, ended with %r", error)
+
+class _Stalled(Exception):
+    """The client does not take the answer; its connection is closed, as it is not complete."""
 
 
 class _Answer:
     """What is sent back, unless it is late."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, waiting_s: float) -> None:
         self.is_late = False
         self._send = send
+        self._waiting_s = waiting_s
         self._begun = asyncio.Event()
 
     async def send(self, message: Message) -> None:
-        if not self.is_late:
-            self._begun.set()
-            await self._send(message)
+        if self.is_late:
+            return
+        self._begun.set()
+        try:
+            async with asyncio.timeout(self._waiting_s):
+                await self._send(message)
+        except TimeoutError:
+            raise _Stalled from None
 
     async def begins(self, work: asyncio.Task[None], seconds: float) -> bool:
         """Wait until the answer begins or the work ends; False if neither does in time."""
@@ -216,6 +282,12 @@ async def _refuse(refused: problems.Refused, scope: Scope, receive: Receive, sen
         refused.code, refused.message, refused.hint, scope["request_id"], headers=headers
     )
     await answer(scope, receive, send)
+
+
+def _note(request_id: str, work: asyncio.Task[None]) -> None:
+    """Log what went wrong with work that nobody waits for any more."""
+    if not work.cancelled() and (error := work.exception()):
+        _LOG.error("%s: failed after it had timed out", request_id, exc_info=error)
 
 
 def _name(host: str) -> str:

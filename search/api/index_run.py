@@ -7,6 +7,7 @@ stdin, which means that the server is gone, end it at a clean point.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -71,8 +72,9 @@ def _to_server() -> Tell:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
     def tell(what: dict[str, Any]) -> None:
-        stream.write(json.dumps(what) + "\n")
-        stream.flush()
+        with contextlib.suppress(BrokenPipeError):  # the server is gone, and the run will be soon
+            stream.write(json.dumps(what) + "\n")
+            stream.flush()
 
     return tell
 

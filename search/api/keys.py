@@ -20,6 +20,8 @@ from typing import Literal, get_args
 from indexer.errors import SegsearchError
 
 Role = Literal["read", "admin"]
+#: Where a key stands in a request, and a page's session.
+KEY_HEADER, COOKIE = "X-API-Key", "segsearch_session"
 #: A shorter key could be guessed.
 LEAST_LENGTH = 16
 #: How long a page stays logged in, seconds; logins that are remembered.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import os
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
 from indexer.errors import IndexNotFound, PictureError
 from indexer.records import Image, Segment
+from indexer.roots import locate
 from search.api.places import Places
 from search.api.problems import Refused
 from search.engine import Searcher
@@ -30,28 +34,44 @@ class Opened:
 class Library:
     """The index at one place. Safe to use from many threads."""
 
-    def __init__(self, where: str, device: str) -> None:
-        """Open nothing yet."""
+    def __init__(self, where: str, device: str, *, links: bool = False) -> None:
+        """Open nothing yet.
+
+        Args:
+            where: a folder, or ``http(s)://host:port/name``.
+            device: where the models run.
+            links: whether files are read that only a link in the library leads to.
+        """
         self._where = where
         self._device = device
-        self._lock = threading.Lock()
-        self._searcher: Searcher | None = None
-        self._places = Places({})
-        self._looked = 0.0
+        self._links = links
+        self._looking = threading.Lock()
+        self._opened: Opened | None = None
+        self._looked = -math.inf
+        self._closed = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an index was there when it was last looked for."""
+        return self._opened is not None
 
     def opened(self) -> Opened:
-        """Return the index as it is now.
+        """Return the index as it was at most two seconds ago; one caller looks for all.
 
         Raises:
             IndexNotFound: there is none yet.
             StoreError: it cannot be opened.
         """
-        with self._lock:
-            if time.monotonic() - self._looked > _LOOK_S:
-                self._look()
-            if self._searcher is None:
-                raise IndexNotFound(f"there is no index at {self._where}")
-            return Opened(self._searcher, self._places)
+        if self._is_old() and self._looking.acquire(blocking=self._opened is None):
+            try:
+                if self._is_old():
+                    self._look()
+            finally:
+                self._looking.release()
+        opened = self._opened
+        if opened is None:
+            raise IndexNotFound(f"there is no index at {self._where}")
+        return opened
 
     def load_models(self) -> None:
         """Load the index's models, which the first requests would wait for.
@@ -66,8 +86,7 @@ class Library:
 
     def renew(self) -> None:
         """Look at the index anew with the next call."""
-        with self._lock:
-            self._looked = 0.0
+        self._looked = -math.inf
 
     def image(self, image_id: UUID) -> Hit:
         """Return an image of the index, as a hit.
@@ -96,30 +115,54 @@ class Library:
             "no-such-segment", f"there is no segment {segment_id}", "it may have been removed since"
         )
 
+    def readable(self, hit: Hit) -> Hit:
+        """Return an image with those of its paths that may be read: not through links, unless told.
+
+        Raises:
+            Refused: there is none.
+        """
+        if self._links:
+            return hit
+        roots = [os.path.realpath(root) for root in self.opened().places.roots.values()]
+        paths = tuple(path for path in hit.paths if _lies_in(os.path.realpath(path), roots))
+        if not paths:
+            raise Refused(
+                "picture-gone",
+                "only a link leads to its file, which lies outside of the library",
+                "serve with --links, or index the folder that it lies in",
+            )
+        return replace(hit, paths=paths)
+
     def close(self) -> None:
         """Let go of the index."""
-        with self._lock:
-            if self._searcher is not None:
-                self._searcher.close()
-            self._searcher = None
+        self._closed = True
+        if self._opened is not None:
+            self._opened.searcher.close()
+        self._opened = None
+
+    def _is_old(self) -> bool:
+        return not self._closed and time.monotonic() - self._looked > _LOOK_S
 
     def _look(self) -> None:
         """Open the index if it is there, or again if it is another one now."""
-        if self._searcher is None or not self._searcher.index.is_current():
-            # requests in progress may still use the old one, which closes when the last is done
-            self._searcher = None
+        searcher = None if self._opened is None else self._opened.searcher
+        if searcher is None or not searcher.index.is_current():
+            # requests in progress may still use the old one: it is let go of with the last of them
+            self._opened = None
             try:
-                self._searcher = Searcher(self._where, self._device)
+                searcher = Searcher(self._where, self._device)
             except IndexNotFound:
                 return
-        self._places = Places(self._searcher.index.roots())
+        self._opened = Opened(searcher, Places(searcher.index.roots()))
         self._looked = time.monotonic()
 
 
-def _hit(opened: Opened, image: Image, segment: Segment | None) -> Hit:
-    from indexer.roots import locate
+def _lies_in(path: str, roots: Sequence[str]) -> bool:
+    return any(Path(path).is_relative_to(root) for root in roots)
 
-    paths: tuple[Path, ...] = tuple(locate(path, opened.places.roots) for path in image.paths)
+
+def _hit(opened: Opened, image: Image, segment: Segment | None) -> Hit:
+    paths = tuple(locate(path, opened.places.roots) for path in image.paths)
     return Hit(0.0, image, segment, paths)
 
 

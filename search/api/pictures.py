@@ -6,6 +6,7 @@ import io
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import PIL.Image
@@ -21,7 +22,7 @@ from search.reading import read_content, read_picture
 
 if TYPE_CHECKING:
     from indexer.segmentation.sam2_model import Embedded
-    from indexer.segmentation.segmenter import Prompt, Prompted
+    from indexer.segmentation.segmenter import Prompt, Prompted, Segmenter
 
 Pixels = NDArray[np.uint8]
 #: Longest sides that pictures are scaled down to; in an address they are text.
@@ -31,6 +32,8 @@ _JPEG_QUALITY = 85
 _PIXEL_BYTES, _THUMBNAIL_BYTES = 384 * 2**20, 128 * 2**20
 #: Embeddings that are kept: some 16 MB each with the real models.
 _EMBEDDINGS = 16
+#: Pictures that are decoded, or searched with, at the same time.
+_AT_ONCE = 2
 
 
 class Pictures:
@@ -41,8 +44,10 @@ class Pictures:
         self._library = library_
         self._pixels: Lru[str, Pixels] = Lru(_PIXEL_BYTES, lambda pixels: pixels.nbytes)
         self._thumbnails: Lru[tuple[str, int], bytes] = Lru(_THUMBNAIL_BYTES, len)
-        self._embeddings: Lru[tuple[int, str], Embedded] = Lru(_EMBEDDINGS)
+        self._embeddings: WeakKeyDictionary[Segmenter, Lru[str, Embedded]] = WeakKeyDictionary()
         self._sam = threading.Lock()
+        #: Held by whoever has whole pictures in memory besides those that are kept.
+        self.turn = threading.Semaphore(_AT_ONCE)
 
     def pixels(self, hit: Hit) -> Pixels:
         """Return an image's pixels, uint8 RGB of shape (H, W, 3).
@@ -50,7 +55,13 @@ class Pictures:
         Raises:
             Refused: no file with the indexed bytes is left.
         """
-        return self._pixels.get(hit.image.id, lambda: _there(lambda: read_picture(hit)))
+
+        def make() -> Pixels:
+            readable = self._library.readable(hit)
+            with self.turn:
+                return _there(lambda: read_picture(readable))
+
+        return self._pixels.get(hit.image.id, make)
 
     def thumbnail(self, hit: Hit, size: Size) -> bytes:
         """Return an image as a JPEG whose longer side has `size` pixels at most.
@@ -60,7 +71,9 @@ class Pictures:
         """
 
         def make() -> bytes:
-            small = _there(lambda: library.preview(read_content(hit), size))
+            readable = self._library.readable(hit)
+            with self.turn:
+                small = _there(lambda: library.preview(read_content(readable), size))
             return jpeg(PIL.Image.fromarray(small))
 
         return self._thumbnails.get((hit.image.id, size), make)
@@ -82,8 +95,8 @@ class Pictures:
         """
         segmenter = self._library.opened().searcher.segmenter()
         with self._sam:  # one after the other is faster than all at once, and bounds the memory
-            key = (id(segmenter), name)
-            embedded = self._embeddings.get(key, lambda: segmenter.embed(pixels()))
+            kept = self._embeddings.setdefault(segmenter, Lru(_EMBEDDINGS))
+            embedded = kept.get(name, lambda: segmenter.embed(pixels()))
             if candidates:
                 return segmenter.candidates(embedded, prompt)
             return [segmenter.prompt(embedded, prompt)]

@@ -62,6 +62,7 @@ CODES = {
 }
 #: What may be wrong with any body.
 BODY = ("too-large", "too-slow")
+_MOST_CHARACTERS = 200
 _BY_STATUS = {404: "no-such-page", 405: "wrong-method", 400: "invalid-request"}
 
 
@@ -134,7 +135,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         told = [
-            {"at": ".".join(map(_plain, one["loc"])), "what": _plain(one["msg"])}
+            {"at": _plain(".".join(map(str, one["loc"]))), "what": _plain(one["msg"])}
             for one in error.errors()[:20]
         ]
         detail = "; ".join(f"{one['at']}: {one['what']}" for one in told[:3])
@@ -181,5 +182,5 @@ def _of_ours(error: SegsearchError, request_id: str) -> tuple[str, str, str]:
 
 
 def _plain(text: object) -> str:
-    """Return text that can be JSON, whatever a client has sent."""
-    return str(text).encode("utf-8", "replace").decode("utf-8")
+    """Return text that can be JSON and is not too long, whatever a client has sent."""
+    return str(text)[:_MOST_CHARACTERS].encode("utf-8", "replace").decode("utf-8")

@@ -6,6 +6,7 @@ that goes wrong in it reaches the server.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import subprocess
@@ -93,7 +94,8 @@ class Runs:
                 encoding="utf-8",
                 start_new_session=True,  # Ctrl-C is for the server, which tells it
             )
-            _write(self._process, json.dumps(task) + "\n")
+            with contextlib.suppress(BrokenPipeError):  # it has ended at once: `_follow` says so
+                _write(self._process, json.dumps(task) + "\n")
             begun = Run("running", datetime.now(UTC), version=self._run.version)
             self._change(begun)
             self._reader = threading.Thread(target=self._follow, args=(self._process,), daemon=True)
@@ -111,16 +113,22 @@ class Runs:
                 raise Refused(
                     "not-running", "no index run is going on", "start one: POST /v1/index"
                 )
-            self._process.terminate()
-            self._change(replace(self._run, state="stopping"))
+            if self._run.state == "running":  # a second signal would end it at once
+                self._process.terminate()
+                self._change(replace(self._run, state="stopping"))
             return self._run
 
+    def end_soon(self) -> None:
+        """Ask a run to end, whatever the other threads are doing; see `close`."""
+        process = self._process
+        if process is not None and self._run.state == "running" and process.poll() is None:
+            process.terminate()
+
     def close(self) -> None:
-        """Stop a run that is going on, and wait until it has ended."""
+        """Wait until a run that was asked to end has ended."""
         process, reader = self._process, self._reader
         if process is None or reader is None:
             return
-        process.terminate()
         reader.join(_PATIENCE_S)
         if process.poll() is None:
             process.kill()
@@ -130,16 +138,16 @@ class Runs:
         last: dict[str, Any] = {}
         assert process.stdout is not None  # noqa: S101 - it was asked for
         for line in process.stdout:
-            said = json.loads(line)
-            if "progress" in said:
-                with self._lock:
-                    self._change(replace(self._run, progress=said["progress"]))
-            else:
-                last = said
+            with contextlib.suppress(json.JSONDecodeError):  # cut short by the end of the process
+                last = json.loads(line)
+                if "progress" in last:
+                    with self._lock:
+                        self._change(replace(self._run, progress=last["progress"]))
         code = process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
-                pipe.close()
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
         with self._lock:
             self._change(replace(self._end(last, code), ended_at=datetime.now(UTC)))
 
@@ -150,7 +158,7 @@ class Runs:
             return replace(self._run, state="failed", message=f"{said['error']}: {said['hint']}")
         if said.get("complete"):
             return replace(self._run, state="done")
-        if said or self._run.state == "stopping":
+        if "done" in said or self._run.state == "stopping":
             return replace(self._run, state="stopped", message="index again to go on")
         _LOG.error("the index run ended with exit status %d", code)
         message = f"the process ended with exit status {code}; see the server's log"

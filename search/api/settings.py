@@ -52,6 +52,7 @@ class Settings:
         keys: without any, everybody may do everything, which only a loopback address allows.
         origins: other sites whose pages may call the API (CORS).
         files: whether original files are handed out.
+        links: whether files are read that only a link in the library leads to.
         limits: what a request may cost.
     """
 
@@ -65,6 +66,7 @@ class Settings:
     keys: Keys = NO_KEYS
     origins: tuple[str, ...] = ()
     files: bool = True
+    links: bool = False
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

@@ -6,10 +6,11 @@ import threading
 from dataclasses import dataclass, field
 from typing import Annotated, cast
 
+import anyio
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyCookie, APIKeyHeader
 
-from search.api.keys import Role, Sessions
+from search.api.keys import COOKIE, KEY_HEADER, Role, Sessions
 from search.api.library import Library
 from search.api.observing import Metrics
 from search.api.pictures import Pictures
@@ -19,9 +20,6 @@ from search.api.runs import Run, Runs
 from search.api.settings import Settings
 from search.api.uploads import Uploads
 
-#: The cookie of a page that has logged in.
-COOKIE = "segsearch_session"
-KEY_HEADER = "X-API-Key"
 _KEY = APIKeyHeader(name=KEY_HEADER, auto_error=False, description="A read or admin key.")
 _SESSION = APIKeyCookie(name=COOKIE, auto_error=False, description="See POST /v1/session.")
 
@@ -41,6 +39,7 @@ class State:
         sessions: pages that have logged in.
         streams: who follows the index run now.
         ending: set when the server is to end, so that nobody follows any longer.
+        asking_health: threads that ask how the index is.
     """
 
     settings: Settings
@@ -53,23 +52,31 @@ class State:
     sessions: Sessions
     streams: set[object] = field(default_factory=set)
     ending: threading.Event = field(default_factory=threading.Event)
+    asking_health: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(2))
 
     @classmethod
     def of(cls, settings: Settings) -> State:
         """Make one of each; nothing is opened yet."""
-        metrics, library = Metrics(), Library(settings.index, settings.device)
+        metrics = Metrics()
+        library = Library(settings.index, settings.device, links=settings.links)
         pictures, uploads = Pictures(library), Uploads(settings.limits)
 
         def on_change(run: Run) -> None:
             metrics.indexing.set(not run.is_over)
             metrics.pending.set(run.progress.get("pending", 0))
-            library.renew()  # the run may have made the index, or replaced it
+            if run.is_over or not library.is_open:
+                library.renew()  # the run may have made the index, or replaced it
 
         reader, runs = Reader(library, pictures, uploads), Runs(settings, on_change)
         return cls(settings, metrics, library, pictures, uploads, reader, runs, Sessions())
 
+    def end(self) -> None:
+        """Let go of what would keep the server from ending; called by a signal's handler."""
+        self.ending.set()
+        self.runs.end_soon()
 
-def state_of(request: Request) -> State:
+
+async def state_of(request: Request) -> State:
     """Return what the application was made with."""
     return cast("State", request.app.state.segsearch)
 
@@ -77,34 +84,19 @@ def state_of(request: Request) -> State:
 Shared = Annotated[State, Depends(state_of)]
 
 
-def role_of(
-    state: Shared,
-    key: Annotated[str | None, Security(_KEY)] = None,
-    session: Annotated[str | None, Security(_SESSION)] = None,
+async def role_of(
+    request: Request,
+    _key: Annotated[str | None, Security(_KEY)] = None,
+    _session: Annotated[str | None, Security(_SESSION)] = None,
 ) -> Role:
-    """Return the caller's role; without keys, everybody on this machine is an admin.
-
-    Raises:
-        Refused: there is no key, or not one that is known.
-    """
-    keys = state.settings.keys
-    if not keys:
-        return "admin"
-    role = keys.role_of(key) if key else state.sessions.role_of(session) if session else None
-    if role is None:
-        raise Refused(
-            "key-needed",
-            "the key is not known" if key else "there is no key with this request",
-            f"send a key in the header {KEY_HEADER}",
-            {"www-authenticate": "ApiKey"},
-        )
-    return role
+    """Return the caller's role, which `guards.Authenticate` has found out."""
+    return cast("Role", request.scope["role"])
 
 
 Caller = Annotated[Role, Depends(role_of)]
 
 
-def admin(role: Caller) -> None:
+async def admin(role: Caller) -> None:
     """Let only admins through.
 
     Raises:

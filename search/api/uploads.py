@@ -43,6 +43,7 @@ class Uploads:
         """Start with none."""
         self._limits = limits
         self._lock = threading.Lock()
+        self._decoding = threading.Lock()  # one at a time: a large one takes a gigabyte meanwhile
         self._kept: OrderedDict[str, Uploaded] = OrderedDict()
 
     def add(self, data: bytes) -> Uploaded:
@@ -53,7 +54,8 @@ class Uploads:
         """
         content = library.Content(data, hashlib.sha256(data).hexdigest())
         try:
-            decoded = library.decode(content, self._limits.upload_pixels)
+            with self._decoding:
+                decoded = library.decode(content, self._limits.upload_pixels)
         except PictureError as error:
             code = "too-large" if error.reason == "too_large" else "no-picture"
             raise Refused(code, error.message, "send a JPEG, PNG or WebP") from error

@@ -6,8 +6,7 @@ import logging
 import os
 import signal
 import socket
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -21,12 +20,16 @@ from indexer.errors import SegsearchError
 from search.commands.options import DeviceOptions, with_bags
 
 if TYPE_CHECKING:
+    import asyncio
+
     from fastapi import FastAPI
 
     from search.api.settings import Settings
 
 #: Seconds that requests in progress have when the server is told to end.
-_GRACE_S = 10
+_GRACE_S = 5
+#: Seconds in which a connection has to send a request, and the next one.
+_PATIENCE_S = 15
 _BACKLOG = 256
 _MIB = 2**20
 
@@ -63,6 +66,9 @@ class ServeOptions:
         typer.Option("--origin", metavar="URL", help="A site that may call the API; repeatable."),
     ] = None
     files: Annotated[bool, typer.Option(help="Hand out the original files.")] = True
+    links: Annotated[
+        bool, typer.Option(help="Read files outside of the library that links in it lead to.")
+    ] = False
     max_upload: Annotated[
         int, typer.Option(min=1, max=1024, metavar="MB", help="Largest uploaded picture.")
     ] = 32
@@ -95,6 +101,7 @@ class ServeOptions:
             keys=read_keys(self.keys),
             origins=tuple(each.rstrip("/") for each in self.origin or ()),
             files=self.files,
+            links=self.links,
             limits=Limits(upload_bytes=self.max_upload * _MIB),
         )
 
@@ -146,7 +153,7 @@ def run(settings: Settings) -> None:
 def _serve(app: FastAPI, listener: socket.socket, url: str) -> None:
     import uvicorn
 
-    ending: threading.Event = app.state.segsearch.ending
+    end: Callable[[], None] = app.state.segsearch.end
 
     class Server(uvicorn.Server):
         """Ends what would never end by itself, and then as always, with exit code 0."""
@@ -157,12 +164,13 @@ def _serve(app: FastAPI, listener: socket.socket, url: str) -> None:
                 console.say(f"serving at {url} (API: {url}/docs); Ctrl-C ends it")
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-            ending.set()
+            end()
             self.force_exit = self.should_exit and sig == signal.SIGINT
             self.should_exit = True
 
     config = uvicorn.Config(
         app,
+        http=patient(),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -174,6 +182,35 @@ def _serve(app: FastAPI, listener: socket.socket, url: str) -> None:
     server.run(sockets=[listener])
     if not server.started:
         raise SegsearchError("the server did not start", "its log says why")
+
+
+def patient(patience_s: float = _PATIENCE_S) -> type[asyncio.Protocol]:
+    """Return uvicorn's protocol for HTTP, with an end to its patience: it would wait for ever.
+
+    Args:
+        patience_s: seconds in which a connection has to send a request, and the next one.
+    """
+    import asyncio
+
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Patient(H11Protocol):
+        """Closes a connection on which no request is, or has begun to be, answered for a while."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._look(None, is_first=True)
+
+        def _look(self, before: object, *, is_first: bool = False) -> None:
+            if self.transport.is_closing():
+                return
+            is_idle = self.cycle is None or self.cycle.response_complete
+            if is_idle and self.cycle is before and not is_first:
+                self.transport.close()
+                return
+            asyncio.get_running_loop().call_later(patience_s, self._look, self.cycle)
+
+    return Patient
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -16,6 +17,7 @@ from indexer.index import Index
 from indexer.roots import locate
 from search import Filters, globs
 from search.asking import Asker, By, Look
+from search.automaton import Automaton
 from search.globs import Glob, listed
 from search.queries import Part
 from search.ranking import UNCUT
@@ -240,3 +242,27 @@ def test_a_pattern_and_the_other_filters_all_hold(index: Index) -> None:
     areas = {hit.path.name: hit.segment.region.area_px for hit in hits if hit.segment is not None}
     assert areas == dict.fromkeys(["03.png", "13.jpg"], 16)
     assert len(hits) == 2
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["/p/" + "**" * 400 + "zz", "/p/" + "**?" * 40 + "zz", "/p/" + "*a" * 60, "/" + "**/a" * 50],
+)
+def test_many_wildcards_take_no_time(pattern: str) -> None:
+    matches, path = Glob(pattern).matcher(), "/p/" + "a" * 250 + "/b" * 60
+    started = time.perf_counter()
+    assert not matches(path)
+    assert time.perf_counter() - started < 1
+
+
+@settings(max_examples=300)
+@given(
+    st.text("*?/ab[]!", max_size=12),
+    st.text("ab/[", max_size=10),
+)
+def test_many_wildcards_match_as_few_do(pattern: str, path: str) -> None:
+    """The automaton against the regular expression."""
+    parts = globs._parts(pattern)
+    whole = re.compile("".join(map(globs._translated, parts)), re.DOTALL)
+    matched = Automaton(parts, globs._translated).matches(path)
+    assert matched == (whole.fullmatch(path) is not None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import anyio.to_thread
 from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
@@ -28,10 +29,14 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz", responses=errors("not-allowed", "unavailable"))
-def readyz(state: Shared) -> Health:
+async def readyz(state: Shared) -> Health:
     """Say that the index answers, or that there is none yet."""
-    try:
+
+    def ask() -> None:
         state.library.opened().searcher.index.is_current()
+
+    try:  # not on the threads of searches, which may all be busy
+        await anyio.to_thread.run_sync(ask, limiter=state.asking_health)
     except IndexNotFound:
         return Health(status="empty")
     return Health(status="ok")
@@ -43,6 +48,6 @@ def readyz(state: Shared) -> Health:
     response_class=Response,
     responses={200: {"content": {"text/plain": {}}}, **errors("key-needed", "not-allowed")},
 )
-def metrics(state: Shared) -> Response:
+async def metrics(state: Shared) -> Response:
     """Return figures for Prometheus."""
     return Response(generate_latest(state.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -68,7 +68,7 @@ def get_file(image_id: UUID, request: Request, state: Shared) -> Response:
     """Return the original file, if its bytes are still those that were indexed."""
     if not state.settings.files:
         raise Refused("files-off", "this server keeps original files to itself", "use /thumbnail")
-    hit = state.library.image(image_id)
+    hit = state.library.readable(state.library.image(image_id))
     kind = hit.image.picture.format
 
     def read() -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import Annotated
@@ -72,6 +73,14 @@ def search_upload(
 
 def _answer(
     request: schemas.SearchRequest, state: Shared, started: float, upload_id: str | None = None
+) -> schemas.SearchResponse:
+    turn = state.pictures.turn if request.pictures else contextlib.nullcontext()
+    with turn:
+        return _found(request, state, started, upload_id)
+
+
+def _found(
+    request: schemas.SearchRequest, state: Shared, started: float, upload_id: str | None
 ) -> schemas.SearchResponse:
     opened = state.library.opened()
     look = questions.look(request, opened)

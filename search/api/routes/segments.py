@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import zlib
 from pathlib import Path
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from indexer.records import Region
 from search.api import answers, pictures, schemas
 from search.api.pictures import Size
 from search.api.problems import errors
-from search.api.responses import picture
+from search.api.responses import ASK, picture
 from search.api.state import Shared
 from search.export.coco import coco_file
 from search.hits import Hit
@@ -44,9 +45,10 @@ def get_mask(segment_id: UUID, request: Request, state: Shared) -> Response:
     return picture(
         request,
         "image/png",
-        (segment_id, "mask"),
+        (segment_id, "mask", _digest(region)),
         lambda: pictures.png(mask_picture(region)),
         filename,
+        keep=ASK,
     )
 
 
@@ -64,8 +66,8 @@ def get_cutout(
     def make() -> bytes:
         return pictures.png(cutout(state.pictures.pixels(hit), _region(hit), trim=trim))
 
-    names = (segment_id, "trimmed" if trim else "cutout")
-    return picture(request, "image/png", names, make, f"{segment_id}-cutout.png")
+    names = (segment_id, "trimmed" if trim else "cutout", _digest(_region(hit)))
+    return picture(request, "image/png", names, make, f"{segment_id}-cutout.png", keep=ASK)
 
 
 @router.get(
@@ -81,7 +83,8 @@ def get_overlay(segment_id: UUID, request: Request, state: Shared, size: Size = 
         drawn = draw(state.pictures.pixels(hit), [_region(hit)])
         return pictures.jpeg(pictures.scaled(drawn, size))
 
-    return picture(request, "image/jpeg", (segment_id, "overlay", size), make)
+    names = (segment_id, "overlay", size, _digest(_region(hit)))
+    return picture(request, "image/jpeg", names, make, keep=ASK)
 
 
 @router.get(
@@ -106,3 +109,7 @@ def get_coco(segment_id: UUID, state: Shared) -> Response:
 def _region(hit: Hit) -> Region:
     assert hit.segment is not None  # noqa: S101 - `Library.segment` returns segments
     return hit.segment.region
+
+
+def _digest(region: Region) -> str:
+    return f"{zlib.crc32(region.rle.counts.encode('ascii')):08x}"

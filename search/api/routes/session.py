@@ -6,9 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Cookie, Request, Response
 
-from search.api.keys import SESSION_S
+from search.api.keys import COOKIE, SESSION_S
 from search.api.problems import errors
-from search.api.state import COOKIE, Caller, Shared
+from search.api.state import Caller, Shared
 
 router = APIRouter(prefix="/v1/session", tags=["session"])
 
@@ -22,7 +22,7 @@ def log_in(request: Request, response: Response, state: Shared, role: Caller) ->
         max_age=int(SESSION_S),
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=request.headers.get("origin", "").startswith("https:"),  # a proxy has the TLS
     )
 
 

@@ -5,6 +5,7 @@ half-open: [x0, y0, x1, y1] covers the pixels x0 ≤ x < x1, y0 ≤ y < y1.
 """
 
 from search.api.schemas.asked import (
+    MOST_OFFSET,
     Example,
     FiltersIn,
     ImageFilters,
@@ -43,6 +44,7 @@ from search.api.schemas.told import (
 )
 
 __all__ = [
+    "MOST_OFFSET",
     "Access",
     "Example",
     "Facet",

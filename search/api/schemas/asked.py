@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 #: Largest coordinate of a prompt: that of the largest picture that is decoded.
 _MOST_PX = 65_535
-_MOST_EXAMPLES, _MOST_POINTS, _MOST_THINGS, _MOST_VALUES = 32, 64, 8, 50
+_MOST_EXAMPLES, _MOST_PICTURES, _MOST_POINTS, _MOST_THINGS, _MOST_VALUES = 32, 8, 64, 8, 50
 #: Hits on one page, and hits that can be paged through.
 MOST_HITS, MOST_OFFSET = 200, 10_000
 
@@ -83,6 +83,11 @@ class Example(PromptIn):
         if not self.is_empty and self.image_id is None and self.upload_id is None:
             raise ValueError("a box or points belong to an image or an upload")
         return self
+
+    @property
+    def needs_pixels(self) -> bool:
+        """Whether a picture has to be read to know what it looks like."""
+        return self.upload_id is not None or not self.is_empty
 
 
 class Thing(Model):
@@ -162,7 +167,16 @@ class SearchRequest(LookIn):
             raise ValueError("give a text or positives, or a scene")
         if self.scene is not None and self.negatives:
             raise ValueError("a scene has no negatives")
+        if self.pictures > _MOST_PICTURES:
+            raise ValueError(f"at most {_MOST_PICTURES} examples can be pictures to be read")
         return self
+
+    @property
+    def pictures(self) -> int:
+        """How many examples are pictures that have to be read."""
+        things = () if self.scene is None else self.scene.things
+        named = (thing.example for thing in things if isinstance(thing, Thing))
+        return sum(each.needs_pixels for each in (*self.positives, *self.negatives, *named))
 
 
 class UploadSearch(LookIn, PromptIn):

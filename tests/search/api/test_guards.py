@@ -17,11 +17,12 @@ import pytest
 
 from search.api.settings import Limits, Settings
 from search.client import Client
+from tests.search.api.test_keys import KEYS
 from tests.search.api.test_search import png
 from tests.serving import Served, serving
 
 LIMITS = Limits(
-    body_bytes=1000, upload_bytes=20_000, upload_pixels=10_000, at_once=2, waiting_s=0.3, seconds=1
+    body_bytes=1000, upload_bytes=20_000, upload_pixels=10_000, at_once=2, waiting_s=0.3, seconds=30
 )
 
 
@@ -141,7 +142,7 @@ def test_too_many_at_once_are_told_to_come_again(narrow: Served) -> None:
 
 
 def test_answers_that_take_too_long(where: str) -> None:
-    with serving(Settings(where, limits=replace(LIMITS, at_once=1))) as served:
+    with serving(Settings(where, limits=replace(LIMITS, at_once=1, seconds=1))) as served:
         slow = slow_endpoint(served)
         late = httpx.get(f"{served.url}/slow", timeout=5)
         assert (late.status_code, late.json()["code"]) == (504, "timed-out")
@@ -205,3 +206,87 @@ def test_browsers_are_kept_from_doing_more_than_they_should(served: Served) -> N
 def test_the_page_has_nothing_that_its_policy_forbids(served: Served) -> None:
     text = httpx.get(served.url).text
     assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=|https?://", text)
+
+
+def test_clients_that_do_not_read_are_dropped(where: str) -> None:
+    """Each asks for a large file many times, and takes nothing of it."""
+    limits = replace(LIMITS, waiting_s=0.5, seconds=30)
+    with serving(Settings(where, limits=limits)) as served:
+        place = urlsplit(served.url)
+        asked = b"GET /swagger/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20
+        links = [
+            socket.create_connection((place.hostname or "", place.port or 0)) for _ in range(2)
+        ]
+        try:
+            for link in links:
+                link.sendall(asked)
+            deadline = time.monotonic() + 20
+            free = 0
+            while free < 3:  # in a row
+                assert time.monotonic() < deadline
+                free = free + 1 if httpx.get(f"{served.url}/v1/stats").status_code == 200 else 0
+        finally:
+            for link in links:
+                link.close()
+
+
+def test_health_is_told_while_all_threads_are_busy(where: str) -> None:
+    with serving(Settings(where)) as served:
+        slow = slow_endpoint(served)
+        with ThreadPoolExecutor(20) as pool:
+            waiting = [pool.submit(httpx.get, f"{served.url}/slow", timeout=30) for _ in range(20)]
+            assert all(slow.begun.acquire(timeout=10) for _ in range(16))
+            for path in ("/healthz", "/readyz", "/metrics"):
+                assert httpx.get(served.url + path, timeout=5).status_code == 200
+            slow.go_on.set()
+            assert {each.result().status_code for each in waiting} == {200}
+
+
+def test_strange_origins_and_methods(served: Served) -> None:
+    answer = httpx.post(f"{served.url}/v1/search", json={}, headers={"origin": "http://["})
+    assert answer.status_code == 403
+    for method in ("M1", "M2", "TRACE"):
+        assert httpx.request(method, f"{served.url}/v1/images").status_code == 405
+    text = httpx.get(f"{served.url}/metrics").text
+    assert 'method="M1"' not in text
+    assert 'method="other",route="/v1/images",status="405"' in text
+
+
+@pytest.mark.parametrize(
+    ("host", "names", "asked", "status"),
+    [
+        ("0.0.0.0", (), "anything.example", 200),  # noqa: S104
+        ("0.0.0.0", ("photos.example",), "photos.example:80", 200),  # noqa: S104
+        ("0.0.0.0", ("photos.example",), "anything.example", 403),  # noqa: S104
+        ("fd00::5", (), "[fd00::5]:8000", 200),
+        ("fd00::5", (), "[fd00::6]:8000", 403),
+    ],
+)
+def test_names_of_servers_that_are_open(
+    where: str, host: str, names: tuple[str, ...], asked: str, status: int
+) -> None:
+    settings = Settings(where, host=host, names=names, keys=KEYS)
+    with serving(settings) as served:
+        assert httpx.get(f"{served.url}/healthz", headers={"host": asked}).status_code == status
+
+
+def test_keys_are_looked_at_before_bodies(where: str) -> None:
+    with serving(Settings(where, keys=KEYS)) as served:
+        head = (
+            b"POST /v1/uploads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30000000\r\n"
+            b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+        )
+        assert raw(served, head).startswith(b"HTTP/1.1 401")
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", b"GET /healthz HTT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: "]
+)
+def test_connections_without_a_request_are_closed(where: str, begun: bytes) -> None:
+    with serving(Settings(where), patience_s=0.3) as served:
+        started = time.monotonic()
+        assert raw(served, begun) == b""
+        assert time.monotonic() - started < 5
+        whole = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        answer = raw(served, whole + begun)  # kept alive, and then left alone
+        assert answer.startswith(b"HTTP/1.1 200")

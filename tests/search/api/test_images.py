@@ -104,8 +104,12 @@ def test_browsers_may_keep_pictures(served: Served, hit: Hit) -> None:
     address = f"{served.url}/v1/images/{hit.image.id}/thumbnail?size=160"
     first = httpx.get(address)
     assert "immutable" in first.headers["cache-control"]
-    again = httpx.get(address, headers={"if-none-match": f'"x", {first.headers["etag"]}'})
-    assert (again.status_code, again.content) == (304, b"")
+    for known in (f'"x", {first.headers["etag"]}', f"W/{first.headers['etag']}", "*"):
+        again = httpx.get(address, headers={"if-none-match": known})
+        assert (again.status_code, again.content) == (304, b"")
+    head = httpx.head(address)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["etag"] == first.headers["etag"]
     other = httpx.get(address.replace("160", "320"))
     assert other.headers["etag"] != first.headers["etag"]
 
@@ -132,15 +136,42 @@ def test_nothing_but_what_was_indexed_is_ever_read(tmp_path: Path, fast_profile:
         one.unlink()
         one.symlink_to(secret)
         for ask in (client.file, client.thumbnail):
-            with pytest.raises(ApiError) as refused:
+            with pytest.raises(ApiError, match="only a link leads to its file") as refused:
                 ask(image.id)
             assert (refused.value.status, refused.value.code) == (404, "picture-gone")
+        one.unlink()
+        shutil.copy(secret, one)
         with pytest.raises(ApiError, match="changed since"):
             client.overlay(segment.id)
         assert client.mask(segment.id)  # the index has it
         one.unlink()
         shutil.copy(original, one)
         assert client.file(image.id) == Path(original).read_bytes()
+
+
+def test_masks_are_asked_about_before_they_are_used_again(served: Served, hit: Hit) -> None:
+    """Another detector's boxes may give the same id another mask."""
+    assert hit.segment is not None
+    for name in ("mask.png", "cutout.png", "overlay.jpg"):
+        address = f"{served.url}/v1/segments/{hit.segment.id}/{name}"
+        answer = httpx.get(address)
+        assert answer.headers["cache-control"] == "private, no-cache"
+        known = {"if-none-match": answer.headers["etag"]}
+        assert httpx.get(address, headers=known).status_code == 304
+
+
+def test_links_are_followed_if_told(tmp_path: Path, fast_profile: Profile) -> None:
+    outside = write_scene(tmp_path / "outside" / "1.png", 1)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "linked").symlink_to(outside.parent)
+    with Indexer(tmp_path / "idx", fast_profile) as indexer:
+        assert indexer.index(tmp_path / "photos").images == 1
+    for links in (False, True):
+        settings = Settings(str(tmp_path / "idx"), links=links)
+        with serving(settings) as served, Client(served.url) as client:
+            (image,) = client.images().images
+            answer = httpx.get(f"{served.url}/v1/images/{image.id}/file")
+            assert answer.status_code == (200 if links else 404)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,16 @@ import PIL.Image
 import pytest
 
 from search import Picture, Query, Searcher, Stored, Text
-from search.api.schemas import Example, FiltersIn, SceneIn, SearchRequest, Thing, UploadSearch
+from search.api.schemas import (
+    MOST_OFFSET,
+    Example,
+    FiltersIn,
+    ImageFilters,
+    SceneIn,
+    SearchRequest,
+    Thing,
+    UploadSearch,
+)
 from search.client import ApiError, Client
 from search.hits import Hit
 from search.queries import StoredImage
@@ -184,6 +193,8 @@ def test_a_scene_of_words_and_of_examples(client: Client, searcher: Searcher) ->
         ({"text": "x", "min_relevance": 1e999}, "min_relevance"),
         ({"positives": [{"text": "x", "segment_id": UNKNOWN}]}, "give exactly one of"),
         ({"positives": [{"text": "x", "box": [0, 0, 1, 1]}]}, "belong to an image"),
+        ({"positives": [{"upload_id": "A" * 22}] * 9}, "at most 8 examples can be pictures"),
+        ({"text": "x", "y" * 5000: 1}, "yyyy"),
         ({"positives": [{"segment_id": "../../etc/passwd"}]}, "segment_id"),
         ({"scene": {"things": ["a"], "relations": ["a is odd"]}}, "is no relation"),
         ({"scene": {"things": ["a"]}, "per_image": 2}, "leave out how many"),
@@ -239,3 +250,30 @@ def test_uploads_that_are_no_pictures(client: Client) -> None:
     with pytest.raises(ApiError) as refused:
         client.search_upload(png(1), UploadSearch(box=(5, 5, 4000, 40)))
     assert refused.value.status == 422
+
+
+def test_paths_that_no_file_can_have(client: Client, library_folder: Path) -> None:
+    """Nobody can tell from the answer what there is on the machine."""
+    (library_folder / "round").symlink_to("round")
+    try:
+        for path in ("a" * 300, "round", "round/", "x/" * 400):
+            wanted = FiltersIn(path=f"{library_folder.name}/{path}")
+            assert client.search(SearchRequest(text="red", filters=wanted, all=True)).hits == []
+            wanted = FiltersIn(glob=f"{library_folder.name}/{path}/*")
+            assert client.search(SearchRequest(text="red", filters=wanted, all=True)).hits == []
+    finally:
+        (library_folder / "round").unlink()
+
+
+def test_patterns_that_match_too_much_do_not_tell_where_the_library_is(
+    client: Client, library_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.globs.MOST_LISTED", 1)
+    with pytest.raises(ApiError, match="pictures match the pattern") as refused:
+        client.images(ImageFilters(glob=f"{library_folder.name}/**"))
+    assert str(library_folder.parent) not in str(refused.value)
+
+
+def test_pages_end_where_no_page_can_be_asked_for(client: Client) -> None:
+    answer = client.search(SearchRequest(text="red", limit=3, offset=MOST_OFFSET, all=True))
+    assert answer.next_offset is None
