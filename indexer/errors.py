@@ -11,6 +11,7 @@
     │   └── OutOfDeviceMemory   even one prompt or crop at a time does not fit
     ├── RecipeMismatch          the index was built with something else
     ├── QueryError              a query that makes no sense
+    │   └── UnknownId           an id that is not in the index
     └── StoreError              the store said no
         ├── IndexNotFound       nothing there to open
         ├── StoreUnavailable    no answer, or the host process died
@@ -85,6 +86,23 @@ class RecipeMismatch(SegsearchError):
 
 class QueryError(SegsearchError):
     """A query that makes no sense: an unknown id, a point outside the picture."""
+
+
+class UnknownId(QueryError):
+    """An id that is not in the index.
+
+    Attributes:
+        kind: of what: "segment" or "image".
+    """
+
+    def __init__(self, kind: str, id_: str) -> None:
+        """Name what is not there."""
+        super().__init__(
+            f"there is no {kind} {id_} in the index",
+            f"{kind} ids are in the results of other searches",
+        )
+        self.args = (kind, id_)
+        self.kind = kind
 
 
 class StoreError(SegsearchError):

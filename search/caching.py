@@ -29,6 +29,7 @@ class Lru(Generic[K, V]):
         self._weigh = weigh
         self._lock = threading.Lock()
         self._kept: OrderedDict[K, V] = OrderedDict()
+        self._weight = 0.0
         self._making: dict[K, threading.Lock] = {}
 
     def get(self, key: K, make: Callable[[], V]) -> V:
@@ -53,20 +54,12 @@ class Lru(Generic[K, V]):
     def put(self, key: K, value: V) -> None:
         """Keep a value, and let go of those used longest ago."""
         with self._lock:
+            if key in self._kept:
+                self._weight -= self._weigh(self._kept.pop(key))
             self._kept[key] = value
-            self._kept.move_to_end(key)
-            while len(self._kept) > 1 and sum(map(self._weigh, self._kept.values())) > self._most:
-                self._kept.popitem(last=False)
-
-    def peek(self, key: K) -> V | None:
-        """Return the value of a key if it is kept."""
-        with self._lock:
-            return self._kept.get(key)
-
-    def drop(self, key: K) -> None:
-        """Let go of a value."""
-        with self._lock:
-            self._kept.pop(key, None)
+            self._weight += self._weigh(value)
+            while len(self._kept) > 1 and self._weight > self._most:
+                self._weight -= self._weigh(self._kept.popitem(last=False)[1])
 
 
 class Coalescer(Generic[K, V]):
@@ -107,15 +100,14 @@ class Coalescer(Generic[K, V]):
     def _do(self, batch: list[_Waiting[K, V]]) -> None:
         try:
             results = self._run([each.item for each in batch])
+            for each, result in zip(batch, results, strict=True):
+                each.finish(result)
         except BaseException as error:  # handed on to whom it concerns
-            if len(batch) > 1:
-                for each in batch:
-                    self._do([each])
+            if len(batch) == 1:
+                batch[0].fail(error)
                 return
-            batch[0].fail(error)
-            return
-        for each, result in zip(batch, results, strict=True):
-            each.finish(result)
+            for each in batch:
+                self._do([each])
 
 
 class _Waiting(Generic[K, V]):

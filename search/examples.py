@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from indexer.errors import QueryError
+from indexer.errors import QueryError, UnknownId
 from indexer.index import Index
 from indexer.pixels import as_pixels
 from search.models import Models
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from indexer.records import Image, Region, Segment, Vector
-    from indexer.segmentation.segmenter import Prompt
+    from indexer.segmentation.segmenter import Prompt, Prompted
 
 
 class Examples:
@@ -63,12 +63,7 @@ class Examples:
             QueryError: the prompt lies outside the picture, or finds nothing.
         """
         segmenter = self._models.segmenter()
-        region = segmenter.prompt(segmenter.embed(as_pixels(image)), prompt).region(prompt)
-        if region is None:
-            raise QueryError(
-                "SAM 2 found no object there", "try another point, more points, or a box"
-            )
-        return region
+        return pointed_at(segmenter.prompt(segmenter.embed(as_pixels(image)), prompt), prompt)
 
     def image_vector(
         self, image: PIL.Image.Image | NDArray[np.uint8], region: Region | None = None
@@ -92,33 +87,27 @@ class Examples:
         """Return segments of the index with their images, by id.
 
         Raises:
-            QueryError: there is no such segment.
+            UnknownId: there is no such segment.
         """
         ids = list(filter(_is_id, segment_ids))
         pairs = self._index.segments_in_images(ids, vectors=vectors)
         found = {segment.id: (segment, image) for segment, image in pairs}
         for segment_id in segment_ids:
             if segment_id not in found:
-                raise QueryError(
-                    f"there is no segment {segment_id} in the index",
-                    "segment ids are in the results of other searches",
-                )
+                raise UnknownId("segment", segment_id)
         return found
 
     def images(self, image_ids: Sequence[str]) -> list[Image]:
         """Return these pictures of the index with their vectors, in the order asked.
 
         Raises:
-            QueryError: there is no such picture.
+            UnknownId: there is no such picture.
         """
         ids = list(filter(_is_id, image_ids))
         found = {image.id: image for image in self._index.images(ids, vectors=True)}
         for image_id in image_ids:
             if image_id not in found:
-                raise QueryError(
-                    f"there is no image {image_id} in the index",
-                    "image ids are in the results of other searches",
-                )
+                raise UnknownId("image", image_id)
         return [found[image_id] for image_id in image_ids]
 
     def _sense(self, example: Example, stored: dict[str, Vector | None]) -> tuple[Sense, Vector]:
@@ -136,6 +125,18 @@ class Examples:
                 if vector is None:
                     raise QueryError(f"there is no vector of {id_}", "index its picture again")
                 return "picture", vector
+
+
+def pointed_at(answer: Prompted, prompt: Prompt) -> Region:
+    """Return what SAM 2 has cut out.
+
+    Raises:
+        QueryError: that is nothing.
+    """
+    region = answer.region(prompt)
+    if region is None:
+        raise QueryError("SAM 2 found no object there", "try another point, more points, or a box")
+    return region
 
 
 def _is_id(text: str) -> bool:

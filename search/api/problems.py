@@ -21,6 +21,7 @@ from indexer.errors import (
     RecipeMismatch,
     SegsearchError,
     StoreError,
+    UnknownId,
 )
 from search.api.schemas import Problem
 
@@ -159,6 +160,8 @@ def id_of(request: Request) -> str:
 def _of_ours(error: SegsearchError, request_id: str) -> tuple[str, str, str]:
     """Return code, detail and hint; what names places on this machine stays in the log."""
     match error:
+        case UnknownId():
+            return f"no-such-{error.kind}", error.message, error.hint
         case QueryError():
             return "invalid-request", error.message, error.hint
         case IndexNotFound():

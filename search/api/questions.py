@@ -15,6 +15,7 @@ from search.api.pictures import Pictures, Pixels
 from search.api.places import Places
 from search.api.uploads import Uploads
 from search.asking import Look
+from search.examples import pointed_at
 from search.filters import Filters, Place
 from search.queries import Cut, Example, Picture, Query, Stored, StoredImage, Text
 from search.ranking import Ranking
@@ -65,18 +66,15 @@ class Reader:
         if given.text is not None:
             return Text(given.text)
         if given.segment_id is not None:
-            self.library.segment(given.segment_id)  # refuses what is not there
             return Stored(str(given.segment_id))
         if given.image_id is not None and given.is_empty:
-            return StoredImage(self.library.image(given.image_id).image.id)
+            return StoredImage(str(given.image_id))
         name, pixels = self.picture(given.image_id, given.upload_id)
         if given.is_empty:
             return Picture(pixels())
-        (answer,) = self.pictures.prompted(name, pixels, prompt(given), candidates=False)
-        region = answer.region(prompt(given))
-        if region is None:
-            raise QueryError("SAM 2 found no object there", "try another point, or a box")
-        return Cut(pixels(), region)
+        asked = prompt(given)
+        (answer,) = self.pictures.prompted(name, pixels, asked, candidates=False)
+        return Cut(pixels(), pointed_at(answer, asked))
 
     def picture(
         self, image_id: UUID | None, upload_id: str | None

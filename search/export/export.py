@@ -10,11 +10,12 @@ from indexer.errors import PictureError
 from indexer.recipe import Recipe
 from search.export.files import make_folder, name_of, writing_to
 from search.export.kinds import FILES, PICTURES, How, Kind, Missing, Written
-from search.export.pictures_out import Recent, write_picture, write_pictures
+from search.export.pictures_out import recent, write_picture, write_pictures
 from search.export.sheet import Sheet, sheet_file
 from search.export.shots import Shot, segment_of, shots
 from search.hits import Hit
 from search.pictures import draw
+from search.reading import read_picture
 
 #: What a query's hits become where nobody says.
 SAVED = (Kind.overlay, Kind.sheet)
@@ -117,7 +118,7 @@ class _Pictures:
         self._kinds = tuple(kind for kind in PICTURES if kind in kinds)
         self._how = how
         self._sheet = sheet
-        self._recent = Recent()
+        self._recent = recent()
         self._for_segments = not set(kinds) <= set(SAVED)
 
     def check(self, shot: Shot) -> None:
@@ -130,7 +131,7 @@ class _Pictures:
         if not self._kinds and self._sheet is None:
             return
         try:
-            pixels = self._recent.of(shot.first)
+            pixels = self._recent.get(shot.first.image.id, lambda: read_picture(shot.first))
         except PictureError as error:
             if self._sheet is not None:
                 self._sheet.add_missing(shot, error.message)

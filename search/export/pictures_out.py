@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -10,38 +9,20 @@ import PIL.Image
 
 from indexer.crops import Pixels
 from indexer.records import Region
+from search.caching import Lru
 from search.export.files import name_of, replacing
 from search.export.kinds import How, Kind, Written
 from search.export.shots import Shot, segment_of
-from search.hits import Hit
 from search.pictures import cutout, mask_picture, replace_background, square_crop
-from search.reading import read_picture
 
 _JPEG_QUALITY = 92
 #: Decoded pictures that are kept for the next hits, bytes.
 _KEPT_BYTES = 256 * 2**20
 
 
-class Recent:
-    """Reads pictures, and keeps the last ones: good hits often lie in the same picture."""
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self._kept: OrderedDict[str, Pixels] = OrderedDict()
-
-    def of(self, hit: Hit) -> Pixels:
-        """Return a hit's picture; see `search.reading.read_picture`.
-
-        Raises:
-            PictureError: it is gone, or not what was indexed.
-        """
-        key = hit.image.id
-        if key not in self._kept:
-            self._kept[key] = read_picture(hit)
-        self._kept.move_to_end(key)
-        while len(self._kept) > 1 and sum(p.nbytes for p in self._kept.values()) > _KEPT_BYTES:
-            self._kept.popitem(last=False)
-        return self._kept[key]
+def recent() -> Lru[str, Pixels]:
+    """Return what keeps the last pictures, by id: good hits often lie in the same picture."""
+    return Lru(_KEPT_BYTES, lambda pixels: pixels.nbytes)
 
 
 def write_picture(picture: PIL.Image.Image, file: Path) -> None:

@@ -1,11 +1,20 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from search.caching import Coalescer, Lru
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def test_what_was_used_last_is_kept() -> None:
@@ -14,10 +23,12 @@ def test_what_was_used_last_is_kept() -> None:
         assert kept.get(key, lambda key=key: key * 1) == key  # type: ignore[misc]
     assert kept.get("aa", lambda: "made again") == "aa"
     kept.put("dd", "dd")
-    assert [kept.peek(key) for key in ("aa", "bb", "cc", "dd")] == ["aa", None, "cc", "dd"]
+    assert list(kept._kept) == ["cc", "aa", "dd"]
     kept.put("huge", "x" * 99)
-    assert [kept.peek(key) for key in ("aa", "cc", "dd")] == [None, None, None]
-    assert kept.peek("huge") == "x" * 99
+    assert list(kept._kept) == ["huge"]
+    kept.put("huge", "x")
+    kept.put("bb", "bbbbb")
+    assert list(kept._kept) == ["huge", "bb"]
 
 
 def test_one_thread_makes_it_for_all() -> None:
@@ -57,8 +68,7 @@ def test_those_who_wait_share_a_pass() -> None:
         first = pool.submit(double, 0)
         assert begun.wait(10)
         others = [pool.submit(double, number) for number in (1, 2, 3, 4)]
-        while len(double._waiting) < 4:
-            pass
+        until(lambda: len(double._waiting) == 4)
         go_on.set()
         assert [each.result() for each in (first, *others)] == [0, 10, 20, 30, 40]
     assert passes[0] == [0]
@@ -78,9 +88,14 @@ def test_one_bad_item_does_not_spoil_the_others() -> None:
         first = pool.submit(invert, 1)
         assert begun.wait(10)
         others = [pool.submit(invert, number) for number in (2, 0, 4)]
-        while len(invert._waiting) < 3:
-            pass
+        until(lambda: len(invert._waiting) == 3)
         go_on.set()
         assert [first.result(), others[0].result(), others[2].result()] == [1, 0.5, 0.25]
         with pytest.raises(ZeroDivisionError):
             others[1].result()
+
+
+def test_too_few_results_are_an_error_and_nobody_waits_for_ever() -> None:
+    nothing: Coalescer[int, int] = Coalescer(lambda _: [], most=2)
+    with pytest.raises(ValueError, match="shorter"):
+        nothing(1)

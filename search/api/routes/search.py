@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from typing import Annotated
 
@@ -63,7 +62,7 @@ def search_upload(
         told = [{**one, "loc": ("query", *one["loc"])} for one in error.errors()]
         raise RequestValidationError(told) from error
     uploaded = state.uploads.add(file.file.read())
-    plain = json.loads(asked.model_dump_json(exclude_unset=True))
+    plain = asked.model_dump(exclude_unset=True)
     example = {name: plain.pop(name) for name in schemas.PromptIn.model_fields if name in plain}
     first = {"upload_id": uploaded.id, **example}
     plain["positives"] = [first, *plain.get("positives", [])]

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from indexer.errors import QueryError, SegsearchError
-from search.export import PICTURES, How, Kind, Missing, Written
+from indexer.crops import Pixels
+from indexer.errors import PictureError, QueryError, SegsearchError
+from search.export import PICTURES, How, Kind, Missing, Written, pictures_out
 from search.export.export import export, save
-from search.export.pictures_out import Recent
 from search.hits import Hit
 from search.reading import read_picture
 from tests.search.export.made import Mask, block, made_hit
@@ -168,13 +168,17 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
 
 def test_the_last_pictures_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hits = [made_hit(tmp_path, f"{i}.png", MIDDLE, seed=i) for i in range(3)]
-    recent = Recent()
-    first = recent.of(hits[0])
-    recent.of(hits[1])
-    assert recent.of(hits[0]) is first
-    monkeypatch.setattr("search.export.pictures_out._KEPT_BYTES", 2 * first.nbytes)
-    recent.of(hits[2])
-    assert recent.of(hits[0]) is first
+    monkeypatch.setattr(pictures_out, "_KEPT_BYTES", 2 * read_picture(hits[0]).nbytes)
+    kept = pictures_out.recent()
+
+    def of(hit: Hit) -> Pixels:
+        return kept.get(hit.image.id, lambda: read_picture(hit))
+
+    first = of(hits[0])
+    of(hits[1])
+    assert of(hits[0]) is first
+    of(hits[2])
+    assert of(hits[0]) is first
     hits[1].path.unlink()
-    with pytest.raises(Exception, match="gone"):
-        recent.of(hits[1])
+    with pytest.raises(PictureError, match="gone"):
+        of(hits[1])
