@@ -18,6 +18,7 @@ killed; `edge_files` clears it away.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -92,9 +93,8 @@ def move(source: Path, target: Path) -> None:
 def disk_usage(folder: Path) -> int:
     """Return the bytes that the files below `folder` take on the disk; sparse ones take few."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.lstat().st_blocks * 512
-        except FileNotFoundError:
-            continue  # Edge replaces files while it runs
+    for above, folders, files in os.walk(folder):  # passes over folders that go meanwhile
+        for name in (*folders, *files):
+            with contextlib.suppress(FileNotFoundError):  # Edge replaces files while it runs
+                total += Path(above, name).lstat().st_blocks * 512
     return total

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from pathlib import Path
 
 from indexer.store.host import GRACE_S
 from indexer.store.hosted import HostedStore
+from indexer.store.layout import disk_usage
 from tests.indexer.store.samples import DIM, RECIPE, segment, vec
 
 X = vec(1, 0, 0)
@@ -41,3 +43,23 @@ def test_an_old_host_leaves_a_new_one_alone(tmp_path: Path) -> None:
     assert new.count("segments") == 1
     third.close()
     new.close()
+
+
+def test_disk_usage_while_folders_come_and_go(tmp_path: Path) -> None:
+    """As while an index is replaced."""
+    (tmp_path / "kept").write_bytes(b"x" * 8192)
+    ending = threading.Event()
+
+    def churn() -> None:
+        while not ending.is_set():
+            (tmp_path / "a" / "b" / "c").mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(tmp_path / "a")
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        for _ in range(300):
+            assert disk_usage(tmp_path) >= 8192
+    finally:
+        ending.set()
+        thread.join()
