@@ -31,7 +31,8 @@ class ApiError(SegsearchError):
     """The server refused or failed a request.
 
     Attributes:
-        code: stable, see docs/api.md; "unreachable" where no server answered.
+        code: stable, see docs/api.md; "unreachable" where no server answered, "timed-out" where
+            none did in time.
         status: the HTTP status; 0 where no server answered.
         request_id: under which the server's log says more.
     """
@@ -243,18 +244,25 @@ def _check(answer: httpx.Response) -> None:
 
 
 def _unreachable(url: str, error: httpx.TransportError) -> schemas.Problem:
+    if isinstance(error, httpx.TimeoutException):
+        return _problem("timed-out", f"{url} took too long", None, "wait longer: timeout_s")
     detail = f"no server answers at {url}: {error or type(error).__name__}"
     return _problem("unreachable", detail, None)
 
 
-def _problem(code: str, detail: str, answer: httpx.Response | None) -> schemas.Problem:
+def _problem(
+    code: str,
+    detail: str,
+    answer: httpx.Response | None,
+    hint: str = "start it with: search serve; or check the address",
+) -> schemas.Problem:
     return schemas.Problem(
         type="about:blank",
         title=detail,
         status=0 if answer is None else answer.status_code,
         code=code,
         detail=detail,
-        hint="start it with: search serve; or check the address",
+        hint=hint,
         request_id="",
     )
 

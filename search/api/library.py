@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import threading
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
-from indexer.errors import IndexNotFound, PictureError
+from indexer.errors import IndexNotFound, PictureError, SegsearchError
 from indexer.records import Image, Segment
 from indexer.roots import locate
 from search.api.places import Places
@@ -83,6 +84,11 @@ class Library:
         models.embedder()
         models.segmenter()
         models.words()
+
+    def warm(self) -> None:
+        """Load the models where they can be; who cannot have them then is told why."""
+        with contextlib.suppress(SegsearchError):
+            self.load_models()
 
     def renew(self) -> None:
         """Look at the index anew with the next call."""

@@ -66,6 +66,8 @@ class State:
             metrics.pending.set(run.progress.get("pending", 0))
             if run.is_over or not library.is_open:
                 library.renew()  # the run may have made the index, or replaced it
+            if run.is_over:
+                threading.Thread(target=library.warm, daemon=True).start()
 
         reader, runs = Reader(library, pictures, uploads), Runs(settings, on_change)
         return cls(settings, metrics, library, pictures, uploads, reader, runs, Sessions())

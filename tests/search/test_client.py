@@ -38,3 +38,13 @@ def test_another_server() -> None:
             client.stats()
         server.shutdown()
     assert (refused.value.code, refused.value.status) == ("not-segsearch", 502)
+
+
+def test_a_server_that_takes_too_long() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with Client(url, timeout_s=0.2) as client, pytest.raises(ApiError) as refused:
+            client.stats()
+        with Client(url, timeout_s=0.2) as client, pytest.raises(ApiError):
+            next(client.follow_index())
+    assert (refused.value.code, refused.value.hint) == ("timed-out", "wait longer: timeout_s")
