@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -16,7 +17,7 @@ import typer
 
 from indexer import console, malloc
 from indexer.console import IndexOption
-from indexer.errors import SegsearchError
+from indexer.errors import IndexNotFound, SegsearchError
 from search.commands.options import DeviceOptions, with_bags
 
 if TYPE_CHECKING:
@@ -138,16 +139,19 @@ def run(settings: Settings) -> None:
     """Serve until Ctrl-C or SIGTERM; what is in progress then is finished.
 
     Raises:
-        SegsearchError: the address is in use, or cannot be listened on.
+        SegsearchError: the address is in use, or cannot be listened on; the index cannot be opened,
+            or its models cannot be loaded.
     """
-    listener = _listener(settings.host, settings.port)
-    console.say(f"loading the models of {settings.index}")
-    from search.api.app import create_app
+    with _listener(settings.host, settings.port) as listener:
+        console.say(f"loading the models of {settings.index}")
+        from search.api.app import create_app
 
-    app = create_app(settings)
-    address = listener.getsockname()
-    name = f"[{address[0]}]" if ":" in address[0] else address[0]
-    _serve(app, listener, f"http://{name}:{address[1]}")
+        app = create_app(settings)
+        with contextlib.suppress(IndexNotFound):  # the page says how to fill it
+            app.state.segsearch.library.load_models()
+        address = listener.getsockname()
+        name = f"[{address[0]}]" if ":" in address[0] else address[0]
+        _serve(app, listener, f"http://{name}:{address[1]}")
 
 
 def _serve(app: FastAPI, listener: socket.socket, url: str) -> None:

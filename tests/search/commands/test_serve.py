@@ -43,3 +43,10 @@ def test_a_port_that_is_taken(run: Callable[..., Run], tmp_path: Path) -> None:
     assert done.code == 1
     assert f"cannot listen on 127.0.0.1:{port}" in done.err
     assert "give another --port" in done.err
+
+
+def test_models_that_cannot_be_loaded(run: Callable[..., Run], where: str) -> None:
+    done = run("search", "serve", "--index", where, "--port", "0", "--device", "cuda:7")
+    assert done.code == 1
+    assert "there is no cuda:7 device here" in done.err
+    assert "Traceback" not in done.err
