@@ -114,11 +114,15 @@ function spoken({ image, hit, scene }) {
  */
 export function showCell(cell, item) {
   const picture = cell.querySelector("img");
+  const { classList } = cell.querySelector("a");
   const { offsetWidth: width, offsetHeight: height } = cell;
   const shape = item.image.width / item.image.height;
   const side = Math.max(width, height, shape > 1 ? height * shape : width / shape);
   const url = pictureUrl({ image_id: item.image.id }, side);
-  if (picture.getAttribute("src") !== url) picture.src = url;
+  if (picture.getAttribute("src") !== url || classList.contains("broken")) {
+    classList.remove("broken");
+    picture.src = url;
+  }
   drawOutlines(cell.querySelector("canvas"), item, width, height);
 }
 

@@ -48,6 +48,19 @@ export function debounced(call, ms) {
   };
 }
 
+/** @returns {HTMLDialogElement | null} the open dialog that lies above all others */
+export function topDialog() {
+  const open = /** @type {NodeListOf<HTMLDialogElement>} */ (
+    document.querySelectorAll("dialog[open]")
+  );
+  return [...open].at(-1) ?? null;
+}
+
+/** Leave the focus at the results, where what had it is gone. */
+export function focusResults() {
+  byId("results").focus({ preventScroll: true });
+}
+
 /** Whether what has the focus takes letters itself. */
 export function isTyping(target) {
   if (!(target instanceof HTMLElement)) return false;

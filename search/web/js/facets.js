@@ -4,7 +4,7 @@ import { ask, isAborted } from "./api.js";
 import { el } from "./dom.js";
 import { depthName, toggled } from "./filter_words.js";
 import { filterParams, forImages } from "./query.js";
-import { stats } from "./stats.js";
+import { isNothingThere } from "./stats.js";
 import { go, query } from "./store.js";
 
 const SHOWN = 8;
@@ -90,7 +90,7 @@ export class FacetLists {
   async show(anew) {
     const { filters, look } = query();
     const key = JSON.stringify([filters, look.by]);
-    if ((key === this.counted && !anew) || stats()?.exists === false) return;
+    if ((key === this.counted && !anew) || isNothingThere()) return;
     this.counted = key;
     this.asking.abort();
     this.asking = new AbortController();

@@ -1,7 +1,7 @@
 /** The grid of results: laid out in rows, filled from the top, walked through with the arrows. */
 
 import { hideCell, makeCell, showCell } from "./cell.js";
-import { debounced, el } from "./dom.js";
+import { debounced, el, focusResults } from "./dom.js";
 import { justified, nearestInRow } from "./layout.js";
 
 /** Height that rows should have, for narrow and wide grids, CSS pixels. */
@@ -46,6 +46,7 @@ export class Grid {
   }
 
   clear() {
+    if (this.element.contains(document.activeElement)) focusResults();
     this.seen.disconnect();
     this.items = [];
     this.cells = [];
@@ -113,6 +114,13 @@ export class Grid {
   resize() {
     const isCovered = document.querySelector(".viewer[open]") !== null; // and has no scroll bar
     if (this.element.clientWidth !== this.width && this.items.length && !isCovered) this.arrange();
+  }
+
+  /** Load the pictures again that could not be loaded. */
+  retry() {
+    this.cells.forEach((cell, i) => {
+      if (cell.dataset.seen && cell.querySelector(".broken")) showCell(cell, this.items[i]);
+    });
   }
 
   see(entries) {

@@ -2,7 +2,7 @@
 
 import { findSimilar, notThis } from "./actions.js";
 import { clearAll } from "./chips.js";
-import { byId, el, isTyping } from "./dom.js";
+import { byId, el, isTyping, topDialog } from "./dom.js";
 import { isAsking } from "./query.js";
 import { query } from "./store.js";
 
@@ -42,10 +42,10 @@ export function watchKeys({ grid, viewer }) {
   buildHelp();
   addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-    const isOpen = document.querySelector("dialog[open]");
+    const top = topDialog();
     if (isTyping(event.target)) typingKey(event);
-    else if (viewer.dialog.open && isOpen === viewer.dialog) viewerKey(viewer, event);
-    else if (!isOpen) pageKey(grid, event);
+    else if (top === viewer.dialog) viewerKey(viewer, event);
+    else if (!top) pageKey(grid, event);
   });
 }
 
@@ -101,8 +101,7 @@ function run(acts, event) {
   act();
 }
 
-/** Show the list of keys. */
-export function showHelp() {
+function showHelp() {
   byId("help-dialog").showModal();
 }
 

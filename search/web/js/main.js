@@ -13,7 +13,7 @@ import { isAsking, isScene, searchKey } from "./query.js";
 import { Results } from "./results.js";
 import { follow, onRun } from "./run.js";
 import { watchSession } from "./session.js";
-import { loadStats } from "./stats.js";
+import { isNothingThere, loadStats, stats } from "./stats.js";
 import { go, onQuery, query, start, visit } from "./store.js";
 import { watchTheme } from "./theme.js";
 import { searchBegins } from "./timing.js";
@@ -23,6 +23,8 @@ import { Viewer } from "./viewer.js";
 const RETRY_MS = 3000;
 /** The query whose chips, filters and hits are shown. */
 let shownKey = null;
+/** Pictures that the run has indexed so far. */
+let indexed = 0;
 
 placeIcons();
 watchTheme();
@@ -44,7 +46,7 @@ watchLinks();
 watchCells();
 watchPicks();
 onQuery(show);
-onRun((_, hasEnded) => hasEnded && refresh());
+onRun(followRun);
 begin();
 
 async function begin() {
@@ -54,13 +56,27 @@ async function begin() {
 
 async function refreshStats() {
   try {
-    const stats = await loadStats();
-    follow(stats.run);
+    const { run } = await loadStats();
+    follow(run);
     showIndexPage();
     results.sayAgain();
   } catch {
     // what asks next says what is wrong
   }
+}
+
+/** The first pictures can be found while the rest is being indexed. */
+function followRun({ progress }, hasEnded) {
+  const { images = 0 } = progress;
+  const isFirst = images > indexed && stats()?.images === 0;
+  indexed = images;
+  if (hasEnded || isFirst) refresh();
+}
+
+/** A command may have filled the index since it was looked at. */
+async function lookAgain() {
+  await refreshStats();
+  if (!isNothingThere()) refresh();
 }
 
 /** The index has changed. */
@@ -84,11 +100,14 @@ function show(now) {
     return;
   }
   if (searchKey(now) !== shownKey) {
+    const isFirst = shownKey === null;
     shownKey = searchKey(now);
-    byId("search-box").value = now.text;
+    // what is typed before the server has answered stays
+    if (now.text || !isFirst) byId("search-box").value = now.text;
     showChips();
     showFilters();
     results.show();
+    if (isNothingThere() && !isFirst) lookAgain();
   }
   viewer.follow();
 }
@@ -152,6 +171,9 @@ function watchConnection() {
     banner.hidden = true;
     clearTimeout(timer);
     refreshStats();
-    if (results.hasFailed) results.show();
+    showFilters();
+    results.retry();
+    results.grid.retry();
+    viewer.retry();
   });
 }

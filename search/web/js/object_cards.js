@@ -107,12 +107,13 @@ export function promptCard(viewer) {
   );
 }
 
-function answerText({ error, region, isBusy, wasAnswered }) {
+function answerText({ error, region, isBusy, wasAnswered, isComplete }) {
   if (error) return [error.message, error.hint].filter(Boolean).map(sentence).join(" ");
   if (region) {
     const quality = region.predicted_iou.toFixed(2);
     return `${percent(region.area_fraction)} of the picture, quality ${quality}`;
   }
+  if (!isComplete) return "Now a point on the object.";
   if (isBusy || !wasAnswered) return "SAM 2 is looking…";
   return "SAM 2 finds no object there: try another point, or a box.";
 }

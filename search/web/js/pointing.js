@@ -34,6 +34,12 @@ export class Pointing {
     canvas.addEventListener("contextmenu", (event) => this.menu(event));
   }
 
+  /** Another picture comes: nothing is under the pointer yet. */
+  forget() {
+    this.chain = [];
+    this.press = null;
+  }
+
   move(event) {
     if (this.press) this.drag(event);
     else if (event.pointerType !== "touch") this.hoverAt(event);

@@ -17,6 +17,8 @@ const STATES = {
 };
 /** @type {import("./api.js").ApiError | null} */
 let problem = null;
+/** @type {Map<string, {key: string, element: any}>} what the page is made of, by name */
+const sections = new Map();
 
 /** Keep the bar and the page up to date. */
 export function watchProgress() {
@@ -37,15 +39,39 @@ export function showIndexPage() {
   const page = byId("index-page");
   const [known, now] = [stats(), run()];
   if (query().page !== "index" || !known || !now) return;
-  const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset.testid;
-  page.replaceChildren(
-    el("h1", { text: "The index" }),
-    problem ? failure(problem) : "",
-    progressCard(now),
-    el("div", { class: "row" }, ...buttons(known, now)),
-    holdings(known, now),
-  );
-  if (focused) page.querySelector(`[data-testid="${focused}"]`)?.focus();
+  const wanted = [
+    kept("title", "", () => el("h1", { text: "The index", tabindex: "-1" })),
+    ...(problem ? [kept("problem", problem.message, () => failure(problem))] : []),
+    kept("progress", `${now.state} ${now.message}`, () => progressCard(now)),
+    kept("buttons", `${now.state} ${known.access.can_index}`, () => buttonRow(known, now)),
+    kept("holdings", JSON.stringify([{ ...known, run: null }, isLive(now)]), () =>
+      holdings(known, now),
+    ),
+  ];
+  showFigures(now);
+  arrange(page, wanted);
+}
+
+/** Make a section only if it has changed: a button that is replaced while pressed gets no click. */
+function kept(name, key, make) {
+  const known = sections.get(name);
+  if (known?.key === key) return known.element;
+  const element = make();
+  sections.set(name, { key, element });
+  return element;
+}
+
+/** Let a page have these children; those that stay are not touched, and the focus is not lost. */
+function arrange(page, wanted) {
+  const focused = document.activeElement;
+  const place = [...page.children].findIndex((child) => child.contains(focused));
+  for (const child of [...page.children]) if (!wanted.includes(child)) child.remove();
+  wanted.forEach((child, i) => {
+    if (page.children[i] !== child) page.insertBefore(child, page.children[i] ?? null);
+  });
+  if (place < 0 || page.contains(focused)) return;
+  const next = page.children[place]?.querySelector("button:not(:disabled), a");
+  (next ?? page.querySelector("h1")).focus();
 }
 
 async function attempt(act) {
@@ -86,22 +112,32 @@ function total({ files = 0, unchanged = 0, done = 0 }) {
 }
 
 function progressCard(now) {
-  const { progress } = now;
-  const done = share(now);
-  const bar = el("progress", { max: 1, value: done, "aria-label": "How far the run is" });
-  if (isLive(now) && !progress.done) bar.removeAttribute("value");
   const hasRun = now.state !== "never";
   return el(
     "section",
     { class: "panel", data: { testid: "progress", state: now.state } },
     el("div", { class: "panel-head" },
       el("h2", { text: STATES[now.state] }),
-      hasRun && el("span", { class: "big", text: `${Math.floor(100 * done)} %` })),
+      hasRun && el("span", { class: "big" })),
     now.message && el("p", { class: messageClass(now), text: sentence(now.message) }),
-    hasRun && bar,
-    isLive(now) && el("p", { class: "current", text: progress.current ?? " " }),
-    hasRun && figures(runFigures(progress, isLive(now))),
+    hasRun && el("progress", { max: 1, "aria-label": "How far the run is" }),
+    isLive(now) && el("p", { class: "current" }),
+    hasRun && figures([]),
   ); // prettier-ignore
+}
+
+/** Bring the bar and the numbers of the card about the run up to date. */
+function showFigures(now) {
+  if (now.state === "never") return;
+  const { progress } = now;
+  const card = sections.get("progress").element;
+  const done = share(now);
+  const bar = card.querySelector("progress");
+  if (isLive(now) && !progress.done) bar.removeAttribute("value");
+  else bar.value = done;
+  card.querySelector(".big").textContent = `${Math.floor(100 * done)} %`;
+  if (isLive(now)) card.querySelector(".current").textContent = progress.current ?? " ";
+  card.querySelector(".figures").replaceWith(figures(runFigures(progress, isLive(now))));
 }
 
 function messageClass({ state }) {
@@ -130,6 +166,10 @@ function figures(pairs) {
     el("div", {}, el("dt", { text: name }), el("dd", { text: (value ?? 0).toLocaleString("en") })),
   );
   return el("dl", { class: "figures" }, ...cells);
+}
+
+function buttonRow(known, now) {
+  return el("div", { class: "row" }, ...buttons(known, now));
 }
 
 function buttons({ access }, now) {

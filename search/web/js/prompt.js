@@ -9,6 +9,7 @@ const LEAST_BOX = 3;
  * @typedef {import("./types.js").XY} XY
  * @typedef {import("./types.js").Box} Box
  * @typedef {import("./types.js").Region} Region
+ * @typedef {{box?: Box, point?: XY, isOn?: boolean}} Step a box, or a point on or beside the object
  */
 
 /** One object that is pointed at. Of the questions, one is on its way at most, then the latest. */
@@ -26,12 +27,8 @@ export class Prompt {
   }
 
   clear() {
-    /** @type {Box | null} */
-    this.box = null;
-    /** @type {XY[]} */
-    this.points = [];
-    /** @type {XY[]} */
-    this.notPoints = [];
+    /** @type {Step[]} */
+    this.steps = [];
     /** @type {Region[]} */
     this.regions = [];
     /** @type {import("./api.js").ApiError | null} */
@@ -41,7 +38,27 @@ export class Prompt {
   }
 
   get isEmpty() {
-    return !this.box && !this.points.length && !this.notPoints.length;
+    return !this.steps.length;
+  }
+
+  /** @returns {Box | null} */
+  get box() {
+    return this.steps.findLast(({ box }) => box)?.box ?? null;
+  }
+
+  /** @returns {XY[]} */
+  get points() {
+    return this.steps.flatMap(({ point, isOn }) => (point && isOn ? [point] : []));
+  }
+
+  /** @returns {XY[]} */
+  get notPoints() {
+    return this.steps.flatMap(({ point, isOn }) => (point && !isOn ? [point] : []));
+  }
+
+  /** Whether it says where an object is, and not only where it is not. */
+  get isComplete() {
+    return this.box !== null || this.points.length > 0;
   }
 
   /** @returns {Region | null} what SAM 2 cuts out */
@@ -77,9 +94,7 @@ export class Prompt {
       Math.min(height, Math.ceil(y1)),
     ];
     if (box[2] - box[0] < LEAST_BOX || box[3] - box[1] < LEAST_BOX) return;
-    this.box = box;
-    this.points = [];
-    this.notPoints = [];
+    this.steps = [{ box }];
     this.ask();
   }
 
@@ -95,29 +110,27 @@ export class Prompt {
       Math.min(Math.max(0, Math.round(point[0])), width - 1),
       Math.min(Math.max(0, Math.round(point[1])), height - 1),
     ]);
-    if (isOn) this.points = [...this.points, inside];
-    else this.notPoints = [...this.notPoints, inside];
+    this.steps.push({ point: inside, isOn });
     this.ask();
   }
 
-  /** Take back the last point, or the box. */
+  /** Take back what was said last. */
   undo() {
-    if (this.notPoints.length) this.notPoints = this.notPoints.slice(0, -1);
-    else if (this.points.length) this.points = this.points.slice(0, -1);
-    else this.box = null;
+    this.steps.pop();
     this.ask();
   }
 
   /** @param {Region} region of several answers to a point: what is in its box is meant */
   choose(region) {
-    this.box = region.box;
+    this.steps.push({ box: region.box });
     this.ask();
   }
 
   ask() {
-    if (!this.box && !this.points.length) {
+    if (!this.isComplete) {
       this.regions = [];
-      this.wasAnswered = false;
+      this.error = null;
+      this.wasAnswered = this.isDirty = false;
       this.changed();
       return;
     }
@@ -135,12 +148,12 @@ export class Prompt {
       try {
         const { regions } = await ask("/v1/segment", { json });
         this.error = null;
-        if (!this.isEmpty) this.regions = regions;
+        if (this.isComplete) this.regions = regions;
       } catch (error) {
-        this.error = error;
+        if (this.isComplete) this.error = error;
         this.regions = [];
       }
-      this.wasAnswered = !this.isEmpty;
+      this.wasAnswered = this.isComplete;
       this.changed();
     }
     this.isBusy = false;

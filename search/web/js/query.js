@@ -28,11 +28,6 @@ const PROMPT_KEYS = { box: "box", at: "points", off: "not_points" };
  * @property {"" | "index"} page
  */
 
-/** @type {Query} */
-export const EMPTY = Object.freeze({
-  text: "", like: [], not: [], things: [], filters: {}, look: {}, open: null, segment: null, page: "",
-}); // prettier-ignore
-
 /** @param {Query} query whether it asks for something, or shows all there is */
 export function isAsking(query) {
   return Boolean(query.text || query.like.length || query.things.length || onlyLabels(query));
@@ -228,7 +223,7 @@ export function writeExample(example, bare = "segment_id") {
  * @param {"segment_id" | "image_id"} bare
  * @returns {Example | null} null if it makes no sense
  */
-export function readExample(text, bare = "segment_id") {
+function readExample(text, bare = "segment_id") {
   const words = /^text:(.+)$/s.exec(text);
   if (words) return { text: words[1] };
   const [what, ...prompts] = text.split("~");

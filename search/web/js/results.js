@@ -6,7 +6,7 @@ import { Grid } from "./grid.js";
 import { emptyIndex, failure, irrelevantShown, nothingFound, welcome } from "./message.js";
 import { imageParams, isAsking, searchKey, toRequest } from "./query.js";
 import { startIndexing } from "./progress.js";
-import { stats } from "./stats.js";
+import { isNothingThere, stats } from "./stats.js";
 import { go, query } from "./store.js";
 import { hitsAreShown } from "./timing.js";
 import { counted } from "./words.js";
@@ -50,7 +50,7 @@ export class Results {
     if (key === this.key) return;
     if (this.found) this.found.scroll = scrollY;
     this.begin(key);
-    if (stats()?.exists === false) {
+    if (isNothingThere()) {
       this.showEmpty();
       return;
     }
@@ -58,12 +58,14 @@ export class Results {
     if (known) {
       this.fill(known);
       scrollTo(0, known.scroll);
+      this.reachDown();
       return;
     }
     scrollTo(0, 0);
     this.grid.wait();
     byId("result-count").textContent = "Searching…";
     await this.load(() => this.first(key));
+    this.reachDown();
   }
 
   /** Forget all answers, and ask anew: the index has changed. */
@@ -112,6 +114,11 @@ export class Results {
       this.count();
     });
     byId("more").classList.remove("loading");
+    this.reachDown();
+  }
+
+  /** Show more if there is still room: the end of the grid may never have been out of reach. */
+  reachDown() {
     const isNear = byId("more").getBoundingClientRect().top < innerHeight + 600;
     if (isNear && !this.hasFailed) this.more();
   }
@@ -139,12 +146,20 @@ export class Results {
       this.grid.clear();
       this.key = null;
     }
-    const again = () => {
-      byId("message").replaceChildren();
-      return this.found ? this.more() : this.show();
-    };
-    byId("message").replaceChildren(failure(error, again));
-    byId("result-count").textContent = "";
+    byId("message").replaceChildren(failure(error, () => this.retry()));
+    if (!this.found) byId("result-count").textContent = "";
+  }
+
+  /** Ask again for what has failed, if something has. */
+  retry() {
+    if (!this.hasFailed) return;
+    byId("message").replaceChildren();
+    if (!this.found) {
+      this.show();
+      return;
+    }
+    this.say(this.found);
+    this.more();
   }
 
   /** @returns {Promise<{items: Item[], next: any, answer: any}>} */

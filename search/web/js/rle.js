@@ -16,7 +16,7 @@ const ZERO = 48;
  * @param {string} packed
  * @returns {number[]} lengths of the runs, beginning with one outside the mask, which may be 0
  */
-export function runLengths(packed) {
+function runLengths(packed) {
   const counts = [];
   let at = 0;
   while (at < packed.length) {

@@ -28,7 +28,7 @@ export class Stage {
       data: { testid: "viewer-canvas" },
     });
     this.frame = el("div", { class: "stage-frame" }, this.picture, this.canvas);
-    this.tag = el("div", { class: "tag", hidden: true });
+    this.tag = el("div", { class: "tag", role: "status" });
     this.element = el("div", { class: "stage" }, this.frame, this.tag);
     this.size = { width: 1, height: 1 };
     this.scale = 1;
@@ -55,6 +55,14 @@ export class Stage {
     this.element.classList.remove("broken");
     this.element.classList.add("loading");
     this.paths.clear();
+    this.fit();
+  }
+
+  /** Load a picture again that could not be loaded. */
+  retry() {
+    if (!this.element.classList.contains("broken")) return;
+    this.element.classList.remove("broken");
+    this.picture.removeAttribute("src");
     this.fit();
   }
 
@@ -156,7 +164,6 @@ export class Stage {
 
   /** @param {string} text shown over the picture; "" for nothing */
   say(text) {
-    this.tag.textContent = text;
-    this.tag.hidden = !text;
+    if (this.tag.textContent !== text) this.tag.textContent = text; // or it would be read again
   }
 }

@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { byId } from "./dom.js";
+import { run } from "./run.js";
 import { counted } from "./words.js";
 
 /** @type {import("./types.js").Stats | null} */
@@ -10,6 +11,11 @@ let latest = null;
 /** @returns {import("./types.js").Stats | null} null until the server has answered once */
 export function stats() {
   return latest;
+}
+
+/** Whether there is nothing to ask: no index, and no run that has begun to fill one. */
+export function isNothingThere() {
+  return latest?.exists === false && !run()?.progress.images;
 }
 
 /** Ask anew, and show it in the header. */

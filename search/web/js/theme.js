@@ -5,6 +5,8 @@ import { icon } from "./icons.js";
 
 const KEY = "segsearch-theme";
 const dark = matchMedia("(prefers-color-scheme: dark)");
+/** @type {string | null} what was chosen on this page: storage may be forbidden */
+let chosen = null;
 
 /** Apply what was chosen, and let the button change it. */
 export function watchTheme() {
@@ -17,7 +19,7 @@ export function watchTheme() {
 }
 
 function theme() {
-  return recall() ?? (dark.matches ? "dark" : "light");
+  return chosen ?? recall() ?? (dark.matches ? "dark" : "light");
 }
 
 function show() {
@@ -33,14 +35,15 @@ function recall() {
   try {
     return localStorage.getItem(KEY);
   } catch {
-    return null; // storage may be forbidden
+    return null;
   }
 }
 
-function remember(chosen) {
+function remember(theme) {
+  chosen = theme;
   try {
-    localStorage.setItem(KEY, chosen);
+    localStorage.setItem(KEY, theme);
   } catch {
-    document.documentElement.dataset.theme = chosen;
+    // then for as long as the page is open
   }
 }

@@ -4,6 +4,10 @@ import { ask, cutoutUrl, pictureUrl } from "./api.js";
 import { el } from "./dom.js";
 
 const THUMB_PX = 28;
+/** Pictures whose size is remembered. */
+const REMEMBERED = 100;
+/** @type {Map<string, Promise<{width: number, height: number}>>} by address */
+const sizes = new Map();
 
 /** @typedef {import("./types.js").Example} Example */
 
@@ -30,7 +34,9 @@ function croppedThumb(src, example) {
   const canvas = el("canvas", { class: "thumb", width: side, height: side, "aria-hidden": "true" });
   const picture = new Image();
   picture.addEventListener("load", async () => {
-    const scale = picture.naturalWidth / (await sizeOf(example)).width;
+    const size = await sizeOf(example).catch(() => null);
+    if (!size) return; // an empty thumb says enough
+    const scale = picture.naturalWidth / size.width;
     const [x0, y0, x1, y1] = example.box.map((value) => value * scale);
     const fit = side / Math.max(x1 - x0, y1 - y0);
     const [width, height] = [(x1 - x0) * fit, (y1 - y0) * fit];
@@ -42,5 +48,12 @@ function croppedThumb(src, example) {
 }
 
 function sizeOf({ image_id: imageId, upload_id: uploadId }) {
-  return ask(uploadId ? `/v1/uploads/${uploadId}` : `/v1/images/${imageId}`);
+  const path = uploadId ? `/v1/uploads/${uploadId}` : `/v1/images/${imageId}`;
+  const known = sizes.get(path);
+  if (known) return known;
+  const asked = ask(path).then(({ width, height }) => ({ width, height }));
+  sizes.set(path, asked);
+  asked.catch(() => sizes.delete(path));
+  if (sizes.size > REMEMBERED) sizes.delete(sizes.keys().next().value);
+  return asked;
 }

@@ -1,6 +1,6 @@
 /** A short word at the bottom of the page that goes away by itself. */
 
-import { byId } from "./dom.js";
+import { byId, topDialog } from "./dom.js";
 import { sentence } from "./words.js";
 
 const SHOWN_MS = 5000;
@@ -10,7 +10,7 @@ let timer = 0;
 export function toast(text) {
   const element = byId("toast");
   // in the top layer, an open dialog would hide it
-  const host = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
+  const host = topDialog() ?? document.body;
   if (element.parentElement !== host) host.append(element);
   element.textContent = text;
   element.hidden = false;

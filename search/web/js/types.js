@@ -1,5 +1,5 @@
 /**
- * The parts of the API's JSON that the page reads; `search/api/schemas.py` says all of it.
+ * The parts of the API's JSON that the page reads; `search/api/schemas` says all of it.
  *
  * @typedef {[number, number]} XY
  * @typedef {[number, number, number, number]} Box

@@ -14,8 +14,9 @@ export function watchUploads() {
     file.value = "";
   });
   addEventListener("paste", (event) => {
-    const { files } = event.clipboardData ?? {};
-    if (files?.length) send(files);
+    const { files, types } = event.clipboardData ?? {};
+    // a spreadsheet's cells come as a picture as well, but are meant as text
+    if (files?.length && !types.includes("text/plain")) send(files);
   });
   watchDrops();
 }

@@ -2,7 +2,7 @@
 
 import { findSimilar, findSimilarPictures, notThis, pick, searchPicks } from "./actions.js";
 import { ask, isAborted } from "./api.js";
-import { byId } from "./dom.js";
+import { byId, focusResults } from "./dom.js";
 import { Hitting } from "./hitting.js";
 import { hitOf, positionOf, shownSegments, WHITE } from "./items.js";
 import { failure } from "./message.js";
@@ -85,6 +85,7 @@ export class Viewer {
     this.mode = "look";
     this.isBeside = false;
     this.prompt = new Prompt({}, { width: 1, height: 1 }, () => {});
+    this.pointing.forget();
   }
 
   get isHovering() {
@@ -138,16 +139,22 @@ export class Viewer {
     const { number, image } = this;
     if (this.dialog.open) this.dialog.close();
     if (image && this.results.items()[number]?.image.id === image.id) this.results.focus(number);
+    if (document.activeElement === document.body) focusResults();
     this.reset();
   }
 
   fail(error) {
-    this.frame.fail(
-      failure(error, () => {
-        this.key = "";
-        this.follow();
-      }),
-    );
+    this.frame.fail(failure(error, () => this.retry()));
+  }
+
+  /** Ask again for what has failed, if something has. */
+  retry() {
+    if (!this.frame.hasFailed) {
+      this.stage.retry();
+      return;
+    }
+    this.key = "";
+    this.follow();
   }
 
   async showImage(id, segmentId) {
@@ -260,12 +267,13 @@ export class Viewer {
     if (this.hovered) canvas.dataset.hovered = this.hovered.id;
     else delete canvas.dataset.hovered;
     this.stage.draw(outlinesOf(this), this.prompt.isEmpty ? null : this.prompt);
-    this.stage.say(this.hovered ? this.describe(this.hovered) : "");
+    this.stage.say(this.subject && this.prompt.isEmpty ? this.describe(this.subject) : "");
   }
 
   describe(segment) {
     const { chain } = this.pointing;
-    const level = chain.length > 1 ? ` · ${chain.indexOf(segment) + 1} of ${chain.length}` : "";
+    const number = chain.indexOf(segment) + 1;
+    const level = number && chain.length > 1 ? ` · ${number} of ${chain.length}` : "";
     const share = segment.label ? ` · ${percent(segment.area_fraction)}` : "";
     return `${named(segment)}${share}${level}`;
   }

@@ -113,6 +113,10 @@ export class Frame {
     if (testid) this.panel.querySelector(`[data-testid="${testid}"]`)?.focus();
   }
 
+  get hasFailed() {
+    return this.message.childElementCount > 0;
+  }
+
   /** @param {Node | null} card what is said instead of the picture */
   fail(card) {
     this.message.replaceChildren(...(card ? [card] : []));

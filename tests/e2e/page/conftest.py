@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from playwright.sync_api import (
     Page,
     Playwright,
     Request,
+    expect,
     sync_playwright,
 )
 
@@ -43,6 +45,10 @@ _ARGUMENTS = [
     "--disable-sync",
 ]
 Opener = Callable[..., "Screen"]
+#: A page is settled once it has asked for nothing for so long, seconds.
+_QUIET_S, _PATIENCE_S = 0.15, 20.0
+#: What is asked for as long as an index run goes on.
+_ENDLESS = "/v1/index/events"
 
 
 def find_browser(playwright: Playwright) -> str | None:
@@ -87,6 +93,37 @@ def api(page_served: Served) -> Iterator[Client]:
         yield client
 
 
+class Traffic:
+    """The requests of a page that are not answered yet."""
+
+    def __init__(self, page: Page) -> None:
+        self._open: set[Request] = set()
+        self._changed = time.monotonic()
+        page.on("request", self._begin)
+        page.on("requestfinished", self._end)
+        page.on("requestfailed", self._end)
+
+    def _begin(self, request: Request) -> None:
+        if urlsplit(request.url).path != _ENDLESS:
+            self._open.add(request)
+            self._changed = time.monotonic()
+
+    def _end(self, request: Request) -> None:
+        if request in self._open:
+            self._open.remove(request)
+            self._changed = time.monotonic()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing was on its way for a while."""
+        return not self._open and time.monotonic() - self._changed >= _QUIET_S
+
+    @property
+    def pending(self) -> list[str]:
+        """The addresses that are not answered yet."""
+        return [request.url for request in self._open]
+
+
 @dataclass(frozen=True)
 class Screen:
     """An open page.
@@ -94,10 +131,12 @@ class Screen:
     Attributes:
         page: Playwright's.
         url: of the server.
+        traffic: what the page asks for.
     """
 
     page: Page
     url: str
+    traffic: Traffic
 
     def get(self, testid: str) -> Locator:
         """Return the elements with a `data-testid`."""
@@ -116,7 +155,24 @@ class Screen:
 
     def settle(self) -> None:
         """Wait until the page asks for nothing any more."""
-        self.page.wait_for_load_state("networkidle")
+        deadline = time.monotonic() + _PATIENCE_S
+        self.page.wait_for_timeout(1000 * _QUIET_S)  # what was just done may ask a little later
+        while not self.traffic.is_quiet:
+            assert time.monotonic() < deadline, f"not answered: {self.traffic.pending}"
+            self.page.wait_for_timeout(30)
+
+    def expect_hits(self, ids: list[str]) -> None:
+        """Wait until these segments are shown, in this order."""
+        expect(self.get("hit")).to_have_count(len(ids))
+        for i, each in enumerate(ids):
+            expect(self.get("hit").nth(i)).to_have_attribute("data-segment-id", each)
+
+    def hit_ids(self) -> list[str]:
+        """Return the ids of the segments that are shown."""
+        ids: list[str] = self.get("hit").evaluate_all(
+            "hits => hits.map(hit => hit.dataset.segmentId)"
+        )
+        return ids
 
     def shot(self, name: str) -> None:
         """Keep a picture of what is seen."""
@@ -133,12 +189,17 @@ def opener(browser: Browser, page_served: Served) -> Iterator[Opener]:
     def opened(
         width: int = 1440,
         height: int = 900,
+        *,
         scheme: Literal["light", "dark"] = "light",
         url: str = page_served.url,
         expected: tuple[str, ...] = (),
+        touch: bool = False,
     ) -> Screen:
         context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            has_touch=touch,
+            is_mobile=touch,
         )
         contexts.append(context)
         page = context.new_page()
@@ -156,7 +217,7 @@ def opener(browser: Browser, page_served: Served) -> Iterator[Opener]:
         page.on("console", note)
         page.on("pageerror", lambda error: wrong.append(f"page error: {error}"))
         page.on("request", check)
-        return Screen(page, url)
+        return Screen(page, url, Traffic(page))
 
     yield opened
     for context in contexts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from playwright.sync_api import expect
@@ -48,7 +49,34 @@ def test_a_run_is_stopped_from_the_page(opener: Opener, tmp_path: Path, fast_yam
         screen = opener(url=served.url)
         screen.open("/?page=index")
         screen.get("index-button").first.click()
-        screen.get("cancel-button").click()
+        expect(screen.get("progress")).to_contain_text(re.compile(r"pictures[1-9]"), timeout=30_000)
+        screen.get("cancel-button").click(delay=150)  # while the figures change five times a second
+        expect(screen.get("progress")).to_have_attribute("data-state", "stopped", timeout=30_000)
+        expect(screen.page.locator("h1")).to_be_focused()
+
+
+def test_what_is_indexed_so_far_can_be_found(opener: Opener, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for seed in range(40):
+        (folder / f"{seed}.jpg").write_bytes(draw_scene(seed).jpeg)
+    settings = Settings(str(tmp_path / "idx"), folders=(folder,), profile="demo")
+    with serving(settings) as served:
+        screen = opener(url=served.url)
+        screen.open()
+        screen.get("index-button").first.click()
+        expect(screen.get("progress")).to_have_attribute("data-state", "running")
+        screen.page.get_by_role("link", name="All pictures", exact=True).click()
+        expect(screen.get("hit").first).to_be_visible(timeout=30_000)  # they come by themselves
+        screen.get("search-box").fill("red star")
+        screen.get("search-box").press("Enter")
+        expect(screen.get("hit").first).to_have_attribute(
+            "data-segment-id", re.compile("."), timeout=30_000
+        )
+        expect(screen.page.locator("#run-bar")).to_be_visible()  # the run still goes on
+        screen.shot("first-run")
+        screen.page.locator("#run-bar").click()
+        screen.get("cancel-button").click(delay=150)
         expect(screen.get("progress")).to_have_attribute("data-state", "stopped", timeout=30_000)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -12,7 +13,7 @@ from indexer.records import Rle
 from indexer.segmentation import masks
 from search.api.schemas import Image, SearchRequest, Segment
 from search.client import Client
-from tests.e2e.page.conftest import Screen
+from tests.e2e.page.conftest import Opener, Screen
 
 #: What the page may take, milliseconds.
 HOVER_MS, CLICK_MS = 100, 500
@@ -52,8 +53,18 @@ def inner_pixel(segment: Segment) -> tuple[int, int]:
     return int(x), int(y)
 
 
-def hovered(screen: Screen) -> str | None:
-    return screen.get("viewer-canvas").get_attribute("data-hovered")
+def expect_hovered(screen: Screen, segment: Segment) -> None:
+    expect(screen.get("viewer-canvas")).to_have_attribute("data-hovered", segment.id)
+
+
+def with_parts(api: Client) -> tuple[Image, list[Segment], Segment]:
+    """Return a picture with its segments, one of which is seen to be a part of another."""
+    for image in api.images(limit=40).images:
+        segments = api.segments_of(image.id).segments
+        for part in segments:
+            if part.depth and containing(segments, *inner_pixel(part))[1:]:
+                return image, segments, part
+    pytest.fail("no picture has parts")
 
 
 def parameters(screen: Screen) -> dict[str, list[str]]:
@@ -65,25 +76,41 @@ def test_hovering_outlines_the_smallest_segment(screen: Screen, api: Client) -> 
     for segment in segments:
         x, y = inner_pixel(segment)
         screen.page.mouse.move(*on_screen(screen, image, x, y))
-        screen.page.wait_for_timeout(30)
-        assert hovered(screen) == containing(segments, x, y)[0].id
+        expect_hovered(screen, containing(segments, x, y)[0])
     screen.shot("viewer")
 
 
 def test_the_wheel_walks_from_part_to_whole(screen: Screen, api: Client) -> None:
-    image, segments = opened(screen, api)
-    parts = [(inner_pixel(each), each) for each in segments if each.depth]
-    if not parts:
-        pytest.skip("this picture has no parts")
-    (x, y), _ = parts[0]
+    image, segments, part = with_parts(api)
+    screen.open(f"/?open={image.id}")
+    screen.settle()
+    x, y = inner_pixel(part)
     chain = containing(segments, x, y)
     screen.page.mouse.move(*on_screen(screen, image, x, y))
+    expect_hovered(screen, chain[0])
     screen.page.mouse.wheel(0, -120)
-    screen.page.wait_for_timeout(400)
-    assert hovered(screen) == chain[min(1, len(chain) - 1)].id
+    expect_hovered(screen, chain[1])
     screen.page.mouse.wheel(0, 120)
-    screen.page.wait_for_timeout(400)
-    assert hovered(screen) == chain[0].id
+    expect_hovered(screen, chain[0])
+
+
+def test_a_tap_selects_and_the_button_finds_similar(opener: Opener, api: Client) -> None:
+    image, segments, part = with_parts(api)
+    screen = opener(390, 800, touch=True)
+    screen.open(f"/?open={image.id}")
+    screen.settle()
+    x, y = inner_pixel(part)
+    chain = containing(segments, x, y)
+    for wanted in chain[:2]:  # a second tap means the whole
+        screen.page.touchscreen.tap(*on_screen(screen, image, x, y))
+        expect(screen.page).to_have_url(re.compile(f"segment={wanted.id}"))
+        expect(screen.get("viewer")).to_be_visible()
+    screen.settle()
+    screen.shot("tapped")
+    screen.get("similar-button").tap()
+    expect(screen.get("viewer")).to_be_hidden()
+    expect(screen.page).to_have_url(re.compile(f"like={chain[1].id}"))
+    expect(screen.get("hit").first).to_be_visible()
 
 
 def test_a_click_finds_similar_objects_everywhere(screen: Screen, api: Client) -> None:
@@ -92,12 +119,10 @@ def test_a_click_finds_similar_objects_everywhere(screen: Screen, api: Client) -
     chosen = containing(segments, x, y)[0]
     screen.page.mouse.click(*on_screen(screen, image, x, y))
     expect(screen.get("viewer")).to_be_hidden()
-    screen.settle()
-    assert parameters(screen)["like"] == [chosen.id]
+    expect(screen.page).to_have_url(re.compile(f"like={chosen.id}"))
     asked = SearchRequest.model_validate({"positives": [{"segment_id": chosen.id}]})
     expected = [hit.segment.id for hit in api.search(asked).hits if hit.segment]
-    told = screen.get("hit").evaluate_all("hits => hits.map(hit => hit.dataset.segmentId)")
-    assert told == expected
+    screen.expect_hits(expected)
     expect(screen.get("chip").first).to_be_visible()
     screen.shot("similar")
 
@@ -108,12 +133,9 @@ def test_a_shift_click_is_a_negative(screen: Screen, api: Client) -> None:
     screen.page.keyboard.down("Shift")
     screen.page.mouse.click(*on_screen(screen, image, x, y))
     screen.page.keyboard.up("Shift")
-    screen.settle()
-    asked = parameters(screen)
-    assert asked["q"] == ["red star"]
-    assert asked["not"] == [containing(segments, x, y)[0].id]
-    kinds = screen.get("chip").evaluate_all("chips => chips.map(chip => chip.dataset.kind)")
-    assert "not" in kinds
+    expect(screen.page).to_have_url(re.compile(f"not={containing(segments, x, y)[0].id}"))
+    assert parameters(screen)["q"] == ["red star"]
+    expect(screen.page.locator('[data-testid=chip][data-kind="not"]')).to_have_count(1)
 
 
 def test_a_dragged_box_is_cut_out_and_searched(screen: Screen, api: Client) -> None:
@@ -130,8 +152,9 @@ def test_a_dragged_box_is_cut_out_and_searched(screen: Screen, api: Client) -> N
     screen.settle()
     screen.shot("box")
     screen.get("similar-button").click()
-    expect(screen.get("hit").first).to_be_visible()
+    expect(screen.get("viewer")).to_be_hidden()
     screen.settle()
+    expect(screen.get("hit").first).to_be_visible()
     (like,) = parameters(screen)["like"]
     assert like.startswith(f"image:{image.id}~box:")
 
@@ -153,10 +176,27 @@ def test_points_refine_each_other(screen: Screen, api: Client) -> None:
     screen.settle()
     screen.shot("points")
     screen.get("similar-button").click()
-    screen.settle()
+    expect(screen.get("viewer")).to_be_hidden()
     (like,) = parameters(screen)["like"]
     assert "~at:" in like
     assert "~off:" in like
+
+
+def test_points_are_taken_back_in_turn(screen: Screen, api: Client) -> None:
+    image, segments = opened(screen, api)
+    x, y = inner_pixel(segments[0])
+    screen.get("point-mode").click()
+    said = screen.page.locator(".object [role=status]")
+    undo = screen.page.get_by_role("button", name="Undo")
+    screen.page.mouse.click(*on_screen(screen, image, 3, 3), button="right")
+    expect(said).to_have_text("Now a point on the object.")
+    with screen.page.expect_response("**/v1/segment"):
+        screen.page.mouse.click(*on_screen(screen, image, x, y))
+    expect(said).to_contain_text(re.compile("quality|finds no object"))
+    undo.click()  # the point on the object, which came last
+    expect(said).to_have_text("Now a point on the object.")
+    undo.click()
+    expect(undo).to_be_hidden()
 
 
 def test_several_picked_objects_are_a_scene(screen: Screen, api: Client) -> None:
@@ -204,8 +244,9 @@ def test_the_page_keeps_up_with_the_hand(screen: Screen, api: Client) -> None:
     """As a person notices it: from the pointer's event to the drawn outline, and to new hits."""
     image, segments = opened(screen, api)
     for segment in segments:
-        screen.page.mouse.move(*on_screen(screen, image, *inner_pixel(segment)), steps=4)
-        screen.page.wait_for_timeout(50)
+        x, y = inner_pixel(segment)
+        screen.page.mouse.move(*on_screen(screen, image, x, y), steps=4)
+        expect_hovered(screen, containing(segments, x, y)[0])
     measured = "name => performance.getEntriesByName(name).map(entry => entry.duration)"
     hovers = screen.page.evaluate(measured, "hover-to-outline")
     assert len(hovers) >= 3
