@@ -63,6 +63,7 @@ class Runs:
         self._run = Run()
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
+        self._is_ending = False
 
     @property
     def current(self) -> Run:
@@ -119,9 +120,9 @@ class Runs:
             return self._run
 
     def end_soon(self) -> None:
-        """Ask a run to end, whatever the other threads are doing; see `close`."""
-        process = self._process
-        if process is not None and self._run.state == "running" and process.poll() is None:
+        """Ask a run to end, once, whatever the other threads are doing; see `close`."""
+        process, was_asked, self._is_ending = self._process, self._is_ending, True
+        if process is not None and self._run.state == "running" and not was_asked:
             process.terminate()
 
     def close(self) -> None:
