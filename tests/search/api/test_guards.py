@@ -22,7 +22,7 @@ from tests.search.api.test_search import png
 from tests.serving import Served, serving
 
 LIMITS = Limits(
-    body_bytes=1000, upload_bytes=20_000, upload_pixels=10_000, at_once=2, waiting_s=0.3, seconds=30
+    body_bytes=1000, upload_bytes=20_000, upload_pixels=10_000, at_once=2, waiting_s=1, seconds=30
 )
 
 

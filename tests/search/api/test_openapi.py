@@ -215,7 +215,7 @@ def with_limits(asker: Asker, where: Path, ids: dict[str, str]) -> None:
         asker.everything(served, {**asking(ids), "POST /v1/index": WRONG["POST /v1/index"]}, ids)
         for path in ("/v1/index", "/v1/session"):
             asker.ask(served, "DELETE", path, {})
-    narrow = Limits(body_bytes=1000, upload_bytes=1000, waiting_s=0.1)
+    narrow = Limits(body_bytes=1000, upload_bytes=1000, waiting_s=0.5)
     with serving(Settings(str(where), limits=narrow)) as served:
         bodies = {path for method, path, one in operations(served) if "requestBody" in one}
         for path in bodies:
