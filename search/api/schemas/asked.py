@@ -8,6 +8,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from search.api.schemas.rows import row
+
 #: Largest coordinate of a prompt: that of the largest picture that is decoded.
 _MOST_PX = 65_535
 _MOST_EXAMPLES, _MOST_PICTURES, _MOST_POINTS, _MOST_THINGS, _MOST_VALUES = 32, 8, 64, 8, 50
@@ -28,8 +30,10 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Pixel = Annotated[float, Field(ge=0, le=_MOST_PX, allow_inf_nan=False)]
 Corner = Annotated[int, Field(ge=0, le=_MOST_PX)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
-XY = tuple[Pixel, Pixel]
-Box = tuple[Corner, Corner, Corner, Corner]
+XY = Annotated[tuple[Pixel, Pixel], row("number", 2, minimum=0, maximum=_MOST_PX)]
+Box = Annotated[
+    tuple[Corner, Corner, Corner, Corner], row("integer", 4, minimum=0, maximum=_MOST_PX)
+]
 #: A circle on the earth: degrees and kilometres.
 Near = Annotated[
     str,

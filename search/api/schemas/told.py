@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel
 
+from search.api.schemas.rows import row
 from search.facets import By as FacetBy
+
+Size = Annotated[tuple[int, int], row("integer", 2)]
+Box = Annotated[tuple[int, int, int, int], row("integer", 4)]
+Numbers = Annotated[tuple[float, float], row("number", 2)]
 
 
 class Rle(BaseModel):
     """A mask as COCO's compressed RLE: size is height and width."""
 
-    size: tuple[int, int]
+    size: Size
     counts: str
 
 
 class Region(BaseModel):
     """A mask with what is known about it."""
 
-    box: tuple[int, int, int, int]
+    box: Box
     area_px: int
     area_fraction: float
     predicted_iou: float
     stability_score: float | None
-    point: tuple[float, float] | None
+    point: Numbers | None
     rle: Rle
 
 
@@ -52,7 +57,7 @@ class Image(BaseModel):
     format: str
     taken_at: str | None
     camera: str | None
-    gps: tuple[float, float] | None
+    gps: Numbers | None
     n_segments: int
 
 
