@@ -186,6 +186,8 @@ def test_every_documented_error_is_real_and_every_real_one_documented(
 
 def run_states(asker: Asker, served: Served) -> None:
     """Start a run twice, follow it too often, and stop it when there is none."""
+    with Client(served.url) as client:
+        assert list(client.follow_index())[-1].ended_at is not None  # of the run asked for before
     asker.ask(served, "DELETE", "/v1/index", {})
     served.app.state.segsearch.streams.update(range(99))
     asker.ask(served, "GET", "/v1/index/events", {})
