@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
-from indexer.errors import IndexNotFound, PictureError, SegsearchError
+from indexer.errors import IndexNotFound, PictureError, SegsearchError, UnknownId
 from indexer.records import Image, Segment
 from indexer.roots import locate
 from search.api.places import Places
@@ -98,28 +98,24 @@ class Library:
         """Return an image of the index, as a hit.
 
         Raises:
-            Refused: there is none with this id.
+            UnknownId: there is none with this id.
         """
         opened = self.opened()
         for image in opened.searcher.index.images([str(image_id)]):
             return _hit(opened, image, None)
-        raise Refused(
-            "no-such-image", f"there is no image {image_id}", "it may have been removed since"
-        )
+        raise UnknownId("image", str(image_id))
 
     def segment(self, segment_id: UUID) -> Hit:
         """Return a segment of the index with its image, as a hit.
 
         Raises:
-            Refused: there is none with this id.
+            UnknownId: there is none with this id.
         """
         opened = self.opened()
         found = opened.searcher.index.segments_in_images([str(segment_id)])
         for segment, image in found:
             return _hit(opened, image, segment)
-        raise Refused(
-            "no-such-segment", f"there is no segment {segment_id}", "it may have been removed since"
-        )
+        raise UnknownId("segment", str(segment_id))
 
     def readable(self, hit: Hit) -> Hit:
         """Return an image with those of its paths that may be read: not through links, unless told.

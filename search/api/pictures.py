@@ -8,12 +8,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import PIL.Image
-from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
 from indexer import library
+from indexer.crops import Pixels
 from indexer.errors import PictureError
 from search.api.library import Library, gone
 from search.caching import Lru
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from indexer.segmentation.sam2_model import Embedded
     from indexer.segmentation.segmenter import Prompt, Prompted, Segmenter
 
-Pixels = NDArray[np.uint8]
 #: Longest sides that pictures are scaled down to; in an address they are text.
 Size = Annotated[Literal[160, 320, 640, 1280, 2048], BeforeValidator(int)]
 
@@ -46,8 +44,9 @@ class Pictures:
         self._thumbnails: Lru[tuple[str, int], bytes] = Lru(_THUMBNAIL_BYTES, len)
         self._embeddings: WeakKeyDictionary[Segmenter, Lru[str, Embedded]] = WeakKeyDictionary()
         self._sam = threading.Lock()
-        #: Held by whoever has whole pictures in memory besides those that are kept.
-        self.turn = threading.Semaphore(_AT_ONCE)
+        #: Held by searches that read pictures, before any lock of this class.
+        self.searching = threading.Semaphore(_AT_ONCE)
+        self._decoding = threading.Semaphore(_AT_ONCE)  # who holds it waits for nobody
 
     def pixels(self, hit: Hit) -> Pixels:
         """Return an image's pixels, uint8 RGB of shape (H, W, 3).
@@ -58,7 +57,7 @@ class Pictures:
 
         def make() -> Pixels:
             readable = self._library.readable(hit)
-            with self.turn:
+            with self._decoding:
                 return _there(lambda: read_picture(readable))
 
         return self._pixels.get(hit.image.id, make)
@@ -72,7 +71,7 @@ class Pictures:
 
         def make() -> bytes:
             readable = self._library.readable(hit)
-            with self.turn:
+            with self._decoding:
                 small = _there(lambda: library.preview(read_content(readable), size))
             return jpeg(PIL.Image.fromarray(small))
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from uuid import UUID
 
+from indexer.crops import Pixels
 from indexer.errors import QueryError
 from indexer.segmentation.segmenter import Prompt
 from search.api import schemas
 from search.api.library import Library, Opened
-from search.api.pictures import Pictures, Pixels
+from search.api.pictures import Pictures
 from search.api.places import Places
 from search.api.uploads import Uploads
 from search.asking import Look

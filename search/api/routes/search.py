@@ -73,7 +73,7 @@ def search_upload(
 def _answer(
     request: schemas.SearchRequest, state: Shared, started: float, upload_id: str | None = None
 ) -> schemas.SearchResponse:
-    turn = state.pictures.turn if request.pictures else contextlib.nullcontext()
+    turn = state.pictures.searching if request.pictures else contextlib.nullcontext()
     with turn:
         return _found(request, state, started, upload_id)
 

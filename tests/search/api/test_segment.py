@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 from indexer.segmentation import masks
 from indexer.segmentation.segmenter import Prompt, Segmenter
 from search import Searcher
-from search.api.schemas import Region, SegmentRequest
+from search.api.schemas import Region, SearchRequest, SegmentRequest
+from search.api.settings import Limits, Settings
 from search.client import ApiError, Client
 from search.ranking import UNCUT
 from search.reading import read_picture
 from tests.search.api.test_search import png
+from tests.serving import serving
 
 
 def area(region: Region) -> int:
@@ -88,3 +91,19 @@ def test_a_stored_segments_own_box_gives_it_again(client: Client, searcher: Sear
     assert told.segment.box == hit.segment.region.box
     assert told.image.id == hit.image.id
     assert (told.image.width, told.image.height) == hit.segment.region.rle.size[::-1]
+
+
+def test_many_that_read_pictures_do_not_wait_for_each_other(where: str) -> None:
+    """Searches and prompts on pictures that nobody has read yet, all at once."""
+    with (
+        serving(Settings(where, limits=Limits(seconds=30))) as served,
+        Client(served.url) as client,
+    ):
+        boxed = [{"image_id": image.id, "box": (5, 5, 40, 40)} for image in client.images().images]
+        searches = [SearchRequest.model_validate({"positives": [one]}) for one in boxed]
+        prompts = [SegmentRequest.model_validate(one) for one in boxed]
+        with ThreadPoolExecutor(10) as pool:
+            found = [pool.submit(client.search, one) for one in searches]
+            cut = [pool.submit(client.segment, one) for one in prompts]
+            assert all(each.result().kind == "segments" for each in found)
+            assert all(len(each.result().regions) == 1 for each in cut)
