@@ -8,7 +8,7 @@ qdrant-client's in-memory engine.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -139,15 +139,18 @@ def fill(where: str, count: int) -> Vector:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     for number, start in enumerate(range(0, count, _SEGMENTS_PER_IMAGE)):
         rows = vectors[start : start + _SEGMENTS_PER_IMAGE]
-        index.write_image(*_records(index, number, rows, rng))
+        root = next(iter(index.roots()))
+        drawn = regions(rng, len(rows))
+        index.write_image(*records(index.recipe.segmentation_id, root, number, rows, drawn))
     index.optimise()
     index.close()
     return vectors
 
 
-def _records(
-    index: Index, number: int, vectors: Vector, rng: np.random.Generator
+def records(
+    segmentation_id: str, root: str, number: int, vectors: Vector, drawn: Sequence[Region]
 ) -> tuple[Image, list[Segment]]:
+    """Return the records of a synthetic image with a segment for each of the vectors."""
     width, height = SIZE
     sha256 = f"{number:064x}"
     image = image_id(sha256)
@@ -160,12 +163,12 @@ def _records(
         camera=f"Maker {number % 10}",
         gps=(float(number % 10), float(number % 10)),
     )
-    path = f"{next(iter(index.roots()))}/year-{number % 10}/day-{number % 1000}/{number}.png"
+    path = f"{root}/year-{number % 10}/day-{number % 1000}/{number}.png"
     segments = [
         Segment(
-            segment_id(image, index.recipe.segmentation_id, ordinal),
+            segment_id(image, segmentation_id, ordinal),
             image,
-            _region(rng),
+            region,
             None,
             (path,),
             picture.taken_at,
@@ -174,10 +177,15 @@ def _records(
             picture.camera,
             vector,
         )
-        for ordinal, vector in enumerate(vectors)
+        for ordinal, (vector, region) in enumerate(zip(vectors, drawn, strict=False))
     ]
     now = datetime.now(UTC)
     return Image(image, picture, (path,), len(segments), now, vectors[0]), segments
+
+
+def regions(rng: np.random.Generator, count: int) -> list[Region]:
+    """Return regions that are rectangles somewhere in a scene, with labels."""
+    return [_region(rng) for _ in range(count)]
 
 
 def _region(rng: np.random.Generator) -> Region:

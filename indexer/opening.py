@@ -14,6 +14,7 @@ from indexer.recipe import Recipe
 from indexer.roots import owner
 from indexer.store import discard, is_server, layout, open_store
 from indexer.store.base import Store
+from indexer.store.storage import Storage
 
 
 @contextlib.contextmanager
@@ -50,8 +51,8 @@ def claim(index: Index, path: Path) -> None:
         index.forget_retryable(*place)
 
 
-def draft(place: str, recipe: Recipe) -> Store:
-    """Open the draft of an earlier run that was stopped, or make a new one."""
+def draft(place: str, recipe: Recipe, storage: Storage) -> Store:
+    """Open the draft of an earlier run that was stopped, or make a new one, kept as `storage`."""
     store = open_store(place, create_ok=True)
     plain = store.recipe()
     parts = ("format", "vector_space", "segmentation")
@@ -61,5 +62,5 @@ def draft(place: str, recipe: Recipe) -> Store:
         discard(place)
         store, plain = open_store(place, create_ok=True), None
     if plain is None:
-        store.create(new, recipe.dim)
+        store.create(new, recipe.dim, storage)
     return store

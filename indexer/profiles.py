@@ -10,12 +10,13 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from indexer.errors import ProfileError
+from indexer.store.storage import DEFAULT_STORAGE, Storage
 
 
 @dataclass(frozen=True)
@@ -143,17 +144,19 @@ class ClipProfile:
 
 @dataclass(frozen=True)
 class Profile:
-    """Everything that decides what an index contains.
+    """Everything that decides what an index contains, and how it is kept.
 
     Attributes:
         sam2: the segmenting model.
         masks: the settings of automatic masks.
         clip: the embedding model.
+        storage: how a new index keeps its vectors; may be left out.
     """
 
     sam2: Sam2Profile
     masks: MaskSettings
     clip: ClipProfile
+    storage: Storage = DEFAULT_STORAGE
 
 
 def configs_dir() -> Path:
@@ -210,17 +213,18 @@ def profile_data(profile: Profile) -> dict[str, Any]:
 
 
 def _build(kind: type, data: object, where: str) -> object:
-    """Build the dataclass `kind` from a mapping with exactly its fields."""
+    """Build the dataclass `kind` from a mapping of its fields; those with a default may lack."""
     if not isinstance(data, Mapping):
         raise ProfileError(f"{where.rstrip('.') or 'the profile'} must be a mapping, not {data!r}")
     hints = get_type_hints(kind)
     unknown = [str(key) for key in data if key not in hints]
-    missing = [key for key in hints if key not in data]
+    optional = {each.name for each in dataclasses.fields(kind) if each.default is not MISSING}
+    missing = [key for key in hints if key not in data and key not in optional]
     if unknown or missing:
         parts = [f"unknown key {where}{key}" for key in unknown]
         parts += [f"missing key {where}{key}" for key in missing]
         raise ProfileError("; ".join(parts), "the keys are described in docs/profiles.md")
-    return kind(**{key: _value(hints[key], data[key], where + key) for key in hints})
+    return kind(**{key: _value(hints[key], data[key], where + key) for key in data})
 
 
 def _value(hint: object, value: object, where: str) -> object:

@@ -13,6 +13,7 @@ from typing import Any
 from indexer.errors import RecipeMismatch, StoreDamaged
 from indexer.models import plain_fingerprint
 from indexer.store.schema import FORMAT
+from indexer.store.storage import Storage
 
 Plain = Mapping[str, Any]
 
@@ -42,6 +43,11 @@ class Recipe:
     def dim(self) -> int:
         """Length of the vectors."""
         return int(self.vector_space["dim"])
+
+    @property
+    def storage(self) -> Storage:
+        """How the profile has a new index keep its vectors."""
+        return Storage.from_plain(self.provenance["profile"].get("storage", {}))
 
     @property
     def segmentation_id(self) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
+from indexer.store.storage import DEFAULT_STORAGE, Progress, Storage
+
 if TYPE_CHECKING:  # what handles no vectors need not import it
     import numpy as np
     from numpy.typing import NDArray
@@ -155,8 +157,12 @@ class Store(Protocol):
     by falling score, equal scores by id. All methods raise `StoreError` or one of its kinds.
     """
 
-    def create(self, recipe: Mapping[str, Any], dim: int) -> None:
+    def create(
+        self, recipe: Mapping[str, Any], dim: int, storage: Storage = DEFAULT_STORAGE
+    ) -> None:
         """Make the four collections with their payload indexes and keep `recipe` with them.
+
+        `storage` says how the vectors are kept.
 
         Raises `StoreError` if the index is already there.
         """
@@ -166,6 +172,9 @@ class Store(Protocol):
 
         Always as it is now, though another client may have replaced the index since it was opened.
         """
+
+    def storage(self) -> Storage:
+        """Return how the vectors are kept. Raises `IndexNotFound`."""
 
     def adopt(self, draft: str) -> None:
         """Take the index at the location `draft`, which is gone afterwards, in place of this one.
@@ -244,8 +253,18 @@ class Store(Protocol):
         Most first, equal counts by value; integers come as their decimal text.
         """
 
-    def optimise(self) -> None:
-        """Build or refresh search structures; may take long."""
+    def optimise(self, storage: Storage | None = None) -> None:
+        """Build or refresh search structures; may take long, while searches and writes go on.
+
+        Args:
+            storage: how to keep the vectors of segments from now on; None is as before.
+
+        Raises:
+            StoreFull: there is no room for what is built beside what is there.
+        """
+
+    def optimising(self) -> Progress | None:
+        """Return how far the `optimise` in progress has come, of any client; None if none is."""
 
     def flush(self) -> None:
         """Return when everything written so far would survive a power cut."""

@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
@@ -16,7 +17,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from indexer.errors import IndexNotFound, StoreDamaged, StoreError
 from indexer.store import answers, edge_files, layout, settings
 from indexer.store.base import Store
-from indexer.store.edge_shards import EdgeShards, translated
+from indexer.store.edge_errors import translated
+from indexer.store.edge_shards import EdgeShards
+from indexer.store.storage import DEFAULT_STORAGE, Progress, Storage
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -41,7 +44,7 @@ class EdgeStore:
     Each call uses the same shards from its start to its end. `adopt` and `close` wait for the
     calls in progress, which Edge would fail if their shards were closed.
 
-    Edge holds Python's global lock while it works, `optimise` included.
+    Edge holds Python's global lock while it works; `optimise` builds in another process.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -76,10 +79,11 @@ class EdgeStore:
     scroll = _by_shards(Store.scroll)
     count = _by_shards(Store.count)
     facet = _by_shards(Store.facet)
-    optimise = _by_shards(Store.optimise)
     flush = _by_shards(Store.flush)
 
-    def create(self, recipe: Mapping[str, Any], dim: int) -> None:
+    def create(
+        self, recipe: Mapping[str, Any], dim: int, storage: Storage = DEFAULT_STORAGE
+    ) -> None:
         """See `Store.create`; what a crashed creation left behind is removed."""
         with self._changing, translated(self._folder):
             self._check_open()
@@ -88,7 +92,7 @@ class EdgeStore:
             self._folder.mkdir(parents=True, exist_ok=True)
             edge_files.clear_leftovers(self._folder)
             data, path = edge_files.new_data(self._folder), self._folder / layout.SETTINGS_FILE
-            text = settings.dump(recipe, dim, data.name)
+            text = settings.dump(recipe, dim, data.name, storage)
             made = EdgeShards.create(data, settings.parse(text, str(path)))
             # before the file: whoever has seen it must find the recipe here
             self._switch(made)
@@ -152,6 +156,32 @@ class EdgeStore:
         self._check_open()
         shards = self._shards
         return None if shards is None else shards.settings.recipe
+
+    def storage(self) -> Storage:
+        """See `Store.storage`."""
+        with self._using() as shards:
+            return shards.settings.storage
+
+    def optimise(self, storage: Storage | None = None) -> None:
+        """See `Store.optimise`; `adopt` and `close` wait for it."""
+        with self._using() as shards:
+            shards.optimise(storage)
+            if storage is None or storage == shards.settings.storage:
+                return
+            with self._changing, translated(self._folder):
+                if shards is self._shards:
+                    self._write_storage(shards, storage)
+
+    def optimising(self) -> Progress | None:
+        """See `Store.optimising`."""
+        with self._using() as shards:
+            return shards.optimising()
+
+    def _write_storage(self, shards: EdgeShards, storage: Storage) -> None:
+        known = shards.settings
+        path = self._folder / layout.SETTINGS_FILE
+        layout.write_file(path, settings.dump(known.recipe, known.dim, known.data, storage))
+        shards.keep_as(replace(known, storage=storage))
 
     def check(self) -> None:
         """See `Store.check`; reads every record."""

@@ -136,8 +136,11 @@ def _host_files(folder: Path) -> list[Path]:
 
 def _remove_data(data: Path) -> None:
     for kind in KINDS:
-        if (data / kind).exists():
-            shutil.rmtree(data / kind)
+        for path in (*data.glob(kind), *data.glob(f"{kind}-*"), *data.glob(f"{kind}.at")):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
     _remove_if_empty(data)
 
 

@@ -1,51 +1,44 @@
-"""The records of an embedded index: four Qdrant Edge shards; the only user of that package."""
+"""The records of an embedded index: four Qdrant Edge shards."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self, cast
+from typing import Self
 
 import qdrant_edge as qe
 
-from indexer.errors import SegsearchError, StoreDamaged, StoreError, StoreFull, StoreUnavailable
-from indexer.store import answers, settings
+from indexer.store import answers
 from indexer.store.base import (
     EVERYTHING,
     KINDS,
     VECTOR_KINDS,
-    AnyOf,
-    Condition,
     Filter,
-    HasId,
     Kind,
-    Match,
-    Near,
     Page,
     Payload,
     Point,
-    Prefix,
-    Range,
     Ranked,
     ScoredPoint,
     Vector,
 )
-from indexer.store.schema import INDEXES, IndexType
+from indexer.store.edge_build import Build
+from indexer.store.edge_errors import translated
+from indexer.store.edge_models import (
+    INDEXED_FROM_KB,
+    filter_from,
+    point_from,
+    search_params,
+)
+from indexer.store.edge_shard import Delete, SetPayload, Shard, UpdatePayloads, Upsert
 from indexer.store.settings import Settings
+from indexer.store.storage import Progress, Storage
 
-_NOTHING = qe.HasIdCondition(set())
-
-_INDEX_PARAMS: dict[IndexType, qe.PayloadSchemaType | qe.KeywordIndexParams] = {
-    "keyword": qe.KeywordIndexParams(prefix=True),
-    "uuid": qe.PayloadSchemaType.Uuid,
-    "integer": qe.PayloadSchemaType.Integer,
-    "float": qe.PayloadSchemaType.Float,
-    "bool": qe.PayloadSchemaType.Bool,
-    "datetime": qe.PayloadSchemaType.Datetime,
-    "geo": qe.PayloadSchemaType.Geo,
-}
+#: Vectors without a graph that are left so, as a share of all: to compare them takes a moment.
+_LEFT_SHARE = 0.02
+#: Records of a shard that Edge puts in order at once, where there is no graph to build.
+_FEW = 20_000
 
 
 class EdgeShards:
@@ -63,8 +56,9 @@ class EdgeShards:
         self.settings = settings
         self._data = data
         self._dim = settings.dim
-        self._shards: dict[Kind, qe.EdgeShard] = {}
-        self._loading = threading.Lock()
+        self._shards: dict[Kind, Shard] = {kind: Shard(data, kind) for kind in KINDS}
+        self._improving = threading.Lock()
+        self._build: Build | None = None
 
     @classmethod
     def create(cls, data: Path, settings: Settings) -> Self:
@@ -73,7 +67,7 @@ class EdgeShards:
         try:
             with translated(data.parent):
                 for kind in KINDS:
-                    made._shards[kind] = _create_shard(data / kind, kind, settings.dim)
+                    made._shards[kind].create(settings.dim, settings.storage)
         except BaseException:
             made.close()
             raise
@@ -89,51 +83,41 @@ class EdgeShards:
                 use raises that.
         """
         loaded = cls(data, settings)
-        loaded._loaded("roots")
+        loaded._shards["roots"].open()
         return loaded
 
     def open(self) -> None:
         """Open the shards that no call has used yet. Raises `StoreDamaged`."""
-        for kind in KINDS:
-            self._loaded(kind)
+        for shard in self._shards.values():
+            shard.open()
 
     def upsert(self, kind: Kind, points: Sequence[Point]) -> None:
         """See `Store.upsert`."""
         answers.check_points(kind, points, self._dim)
         if not points:
             return
-        with self._shard(kind) as shard:
-            stored = [
-                qe.Point(p.id, {} if p.vector is None else p.vector.tolist(), p.payload)
-                for p in points
-            ]
-            shard.update(qe.UpdateOperation.upsert_points(stored))
+        self._shards[kind].write(Upsert(points))
 
     def delete(self, kind: Kind, where: Filter) -> None:
         """See `Store.delete`."""
         answers.check_not_everything(where)
-        with self._shard(kind) as shard:
-            shard.update(qe.UpdateOperation.delete_points_by_filter(_filter(where)))
+        self._shards[kind].write(Delete(where))
 
     def set_payload(self, kind: Kind, payload: Payload, where: Filter) -> None:
         """See `Store.set_payload`."""
-        with self._shard(kind) as shard:
-            shard.update(qe.UpdateOperation.set_payload_by_filter(_filter(where), payload))
+        self._shards[kind].write(SetPayload(payload, where))
 
     def update_payloads(self, kind: Kind, payloads: Mapping[str, Payload]) -> None:
         """See `Store.update_payloads`."""
         answers.check_ids(list(payloads))
-        with self._shard(kind) as shard:
-            for each, payload in payloads.items():
-                only = _filter(Filter((HasId((each,)),)))  # by its id, an absent one is an error
-                shard.update(qe.UpdateOperation.set_payload_by_filter(only, payload))
+        self._shards[kind].write(UpdatePayloads(payloads))
 
     def get(self, kind: Kind, ids: Sequence[str], *, vectors: bool = False) -> list[Point]:
         """See `Store.get`."""
         answers.check_ids(ids)
-        with self._shard(kind) as shard:
+        with self._shards[kind].reading() as shard:
             found = {str(r.id): r for r in shard.retrieve(list(ids), True, vectors)}
-        return [_point(found[wanted]) for wanted in ids if wanted in found]
+        return [point_from(found[wanted]) for wanted in ids if wanted in found]
 
     def get_in_images(
         self, ids: Sequence[str], *, vectors: bool = False
@@ -171,55 +155,85 @@ class EdgeShards:
         vectors: bool = False,
     ) -> Page:
         """See `Store.scroll`."""
-        with self._shard(kind) as shard:
+        with self._shards[kind].reading() as shard:
             records, following = shard.scroll(
                 qe.ScrollRequest(
                     offset=after,
                     limit=limit,
-                    filter=_filter(where),
+                    filter=filter_from(where),
                     with_payload=True,
                     with_vector=vectors,
                 )
             )
-        return Page([_point(r) for r in records], None if following is None else str(following))
+        return Page([point_from(r) for r in records], None if following is None else str(following))
 
     def count(self, kind: Kind, where: Filter = EVERYTHING) -> int:
         """See `Store.count`."""
-        with self._shard(kind) as shard:
-            return shard.count(qe.CountRequest(exact=True, filter=_filter(where)))
+        with self._shards[kind].reading() as shard:
+            return shard.count(qe.CountRequest(exact=True, filter=filter_from(where)))
 
     def facet(
         self, kind: Kind, key: str, *, where: Filter = EVERYTHING, limit: int = 100
     ) -> dict[str, int]:
         """See `Store.facet`."""
         answers.check_facet(kind, key)
-        with self._shard(kind) as shard:
+        with self._shards[kind].reading() as shard:
             # Exact all the same, as no point is in two segments of a shard between two calls; asked
             # for exact counts, Edge looks through all points that the filter lets through for each
             # value by itself.
-            request = qe.FacetRequest(key, limit=limit, exact=False, filter=_filter(where))
+            request = qe.FacetRequest(key, limit=limit, exact=False, filter=filter_from(where))
             hits = shard.facet(request).hits
         return {str(hit.value): hit.count for hit in hits}
 
-    def optimise(self) -> None:
-        """See `Store.optimise`; no thread of the process runs meanwhile."""
-        for kind in KINDS:
-            with self._shard(kind) as shard:
-                shard.optimize()
+    def optimise(self, storage: Storage | None = None) -> None:
+        """See `Store.optimise`."""
+        with self._improving:
+            for kind in KINDS:
+                self._improve(kind, storage)
+
+    def optimising(self) -> Progress | None:
+        """See `Store.optimising`."""
+        build = self._build
+        return None if build is None else build.progress()
+
+    def keep_as(self, settings: Settings) -> None:
+        """Search from now on as these settings say; only their storage differs."""
+        self.settings = settings
 
     def flush(self) -> None:
         """See `Store.flush`."""
-        for kind in tuple(self._shards):  # what was never opened has nothing to write out
-            with self._shard(kind) as shard:
-                shard.flush()
+        for shard in self._shards.values():
+            shard.flush()
 
     def close(self) -> None:
         """Write everything out and let go of the files; no call may be in progress."""
-        with translated(self._data.parent):
-            while self._shards:
-                _, shard = self._shards.popitem()
-                shard.flush()
-                shard.close()
+        for shard in self._shards.values():
+            shard.close()
+
+    def _improve(self, kind: Kind, storage: Storage | None) -> None:
+        """Build the graph of a shard, unless there is little to gain."""
+        shard = self._shards[kind]
+        with shard.reading() as edge:
+            info = edge.info()
+            small = (
+                info.points_count < _FEW and self._kilobytes(info.points_count) < INDEXED_FROM_KB
+            )
+            if storage is None and small:
+                edge.optimize()  # quick, as there is nothing to build
+                return
+        bare = info.points_count - info.indexed_vectors_count
+        many = max(INDEXED_FROM_KB, _LEFT_SHARE * self._kilobytes(info.points_count))
+        if storage is None and (kind not in VECTOR_KINDS or self._kilobytes(bare) < many):
+            return
+        wanted = storage or self.settings.storage
+        self._build = Build(shard, kind, self._dim, wanted, info.points_count)
+        try:
+            self._build.run()
+        finally:
+            self._build = None
+
+    def _kilobytes(self, vectors: int) -> float:
+        return vectors * self._dim * 4 / 1024
 
     def _query(
         self,
@@ -233,131 +247,18 @@ class EdgeShards:
     ) -> list[answers.Scored[qe.ScoredPoint]]:
         """Rank points, with either their payloads or their vectors."""
         answers.check_query(kind, vector, self._dim)
+        params = search_params(self.settings.storage)
 
         def fetch(number: int) -> list[answers.Scored[qe.ScoredPoint]]:
             request = qe.QueryRequest(
                 limit=number,
                 query=qe.Query.Nearest(vector.tolist()),
-                filter=_filter(where),
+                filter=filter_from(where),
+                params=params,
                 with_payload=payloads,
                 with_vector=not payloads,
             )
             return [(str(hit.id), hit.score, hit) for hit in shard.query(request)]
 
-        with self._shard(kind) as shard:
+        with self._shards[kind].reading() as shard:
             return answers.best(fetch, limit, offset)
-
-    @contextmanager
-    def _shard(self, kind: Kind) -> Iterator[qe.EdgeShard]:
-        with translated(self._data.parent):
-            yield self._loaded(kind)
-
-    def _loaded(self, kind: Kind) -> qe.EdgeShard:
-        with self._loading, translated(self._data.parent, otherwise=StoreDamaged):
-            if kind not in self._shards:
-                self._shards[kind] = qe.EdgeShard.load(str(self._data / kind))
-            return self._shards[kind]
-
-
-def _create_shard(path: Path, kind: Kind, dim: int) -> qe.EdgeShard:
-    # A shard must have some vector, even where no point will ever have one.
-    vectors = qe.EdgeVectorParams(
-        size=dim if kind in VECTOR_KINDS else 1, distance=qe.Distance.Cosine
-    )
-    config = qe.EdgeConfig(vectors=vectors, wal_enabled=True)
-    shard = qe.EdgeShard.create(str(path), config)
-    for name, index in INDEXES[kind].items():
-        shard.update(qe.UpdateOperation.create_field_index(name, _INDEX_PARAMS[index]))
-    shard.flush()
-    return shard
-
-
-def _point(record: qe.Record) -> Point:
-    return Point(str(record.id), record.payload or {}, _vector(record.vector))
-
-
-def _vector(stored: object) -> Vector | None:
-    if not isinstance(stored, list):  # of a point without one: an empty mapping
-        return None
-    import numpy as np  # here, as what asks for no vectors starts sooner without it
-
-    return np.asarray(stored, np.float32)
-
-
-def _filter(where: Filter) -> qe.Filter:
-    return qe.Filter(
-        must=[_condition(condition) for condition in where.must],
-        must_not=[_condition(condition) for condition in where.must_not],
-    )
-
-
-def _condition(condition: Condition) -> qe.ConditionType:
-    match condition:
-        case Match(field, values):
-            return _match(field, values)
-        case Prefix(field, value):
-            return qe.FieldCondition(field, match=qe.MatchPrefix(value))
-        case Range(field, gte, lte):
-            return qe.FieldCondition(field, range=_range(gte, lte))
-        case Near(field, latitude, longitude, radius_m):
-            place = qe.GeoRadius(qe.GeoPoint(longitude, latitude), radius_m)
-            return qe.FieldCondition(field, geo_radius=place)
-        case HasId(ids):
-            return qe.HasIdCondition(set(ids))
-        case AnyOf(conditions):
-            return qe.Filter(should=[_condition(each) for each in conditions] or [_NOTHING])
-
-
-def _range(gte: float | str | None, lte: float | str | None) -> qe.RangeType:
-    if isinstance(gte, str) or isinstance(lte, str):
-        return qe.RangeDateTime(gte=cast("str | None", gte), lte=cast("str | None", lte))
-    return qe.RangeFloat(gte=gte, lte=lte)
-
-
-def _match(field: str, values: Sequence[str | int | bool]) -> qe.Filter:
-    words = [value for value in values if isinstance(value, str)]
-    numbers = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
-    matches = [_match_flag(value) for value in values if isinstance(value, bool)]
-    if words:
-        matches.append(qe.MatchAny(words))
-    if numbers:
-        matches.append(qe.MatchAny(numbers))
-    return qe.Filter(should=[qe.FieldCondition(field, match=m) for m in matches] or [_NOTHING])
-
-
-def _match_flag(value: bool) -> qe.MatchType:
-    import numpy as np
-
-    # Edge takes Python's bool for a number, numpy's for what it is.
-    return qe.MatchValue(cast("bool", np.bool_(value)))
-
-
-@contextmanager
-def translated(folder: Path, *, otherwise: type[StoreError] = StoreError) -> Iterator[None]:
-    """Turn what goes wrong inside into errors of ours, `otherwise` where nothing is more apt."""
-    try:
-        yield
-    except SegsearchError:
-        raise
-    except Exception as error:
-        raise _error(folder, str(error), otherwise) from error
-    except BaseException as error:
-        # What Edge raises when it panics; the class is not exported, so it is known by its name.
-        if type(error).__name__ != "PanicException":
-            raise
-        raise StoreDamaged(
-            f"the index {folder} cannot be read: {error}", settings.START_AFRESH
-        ) from error
-
-
-def _error(folder: Path, message: str, otherwise: type[StoreError]) -> StoreError:
-    what = f"the index {folder}: {message}"
-    if "WouldBlock" in message:
-        return StoreUnavailable(
-            f"another process has the index {folder} open", "end that process, or wait for it"
-        )
-    if "No space left" in message:
-        return StoreFull(f"the disk is full under {what}", "free some space and go on")
-    if "ermission denied" in message:
-        return StoreError(what, "make the folder readable and writable")
-    return otherwise(what, settings.START_AFRESH if otherwise is StoreDamaged else "")

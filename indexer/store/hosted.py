@@ -52,8 +52,7 @@ def _by_host(
 class HostedStore:
     """A `Store` in a folder of this machine, shared with other processes of the same user.
 
-    Safe to use from many threads: each call in progress has a connection of its own. While the
-    host runs `optimise`, other calls wait.
+    Safe to use from many threads: each call in progress has a connection of its own.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,7 +80,9 @@ class HostedStore:
     scroll = _by_host(Store.scroll)
     count = _by_host(Store.count)
     facet = _by_host(Store.facet)
+    storage = _by_host(Store.storage)
     optimise = _by_host(Store.optimise)
+    optimising = _by_host(Store.optimising)
     flush = _by_host(Store.flush)
     check = _by_host(Store.check)
     size_bytes = _by_host(Store.size_bytes)

@@ -1,4 +1,4 @@
-"""What is kept with an index: its recipe, the vectors' dimension, the version of the layout."""
+"""What is kept with an index: its recipe, the vectors' dimension and storage, the layout."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from indexer.errors import StoreDamaged, StoreError
+from indexer.errors import ProfileError, StoreDamaged, StoreError
 from indexer.store.schema import FORMAT
+from indexer.store.storage import DEFAULT_STORAGE, Storage
 
 START_AFRESH = "restore the index from a backup, or index the pictures again into another one"
 
@@ -21,16 +22,25 @@ class Settings:
         recipe: as given to `Store.create`.
         dim: of the vectors.
         data: in an index folder, the name of the folder with the records; empty on a server.
+        storage: how the vectors are kept.
     """
 
     recipe: dict[str, Any]
     dim: int
     data: str = ""
+    storage: Storage = DEFAULT_STORAGE
 
 
-def dump(recipe: Mapping[str, Any], dim: int, data: str = "") -> str:
-    """Return the settings of a new index as text."""
-    stored = {"format": FORMAT, "dim": dim, "recipe": dict(recipe)}
+def dump(
+    recipe: Mapping[str, Any], dim: int, data: str = "", storage: Storage = DEFAULT_STORAGE
+) -> str:
+    """Return the settings of an index as text."""
+    stored = {
+        "format": FORMAT,
+        "dim": dim,
+        "storage": storage.to_plain(),
+        "recipe": dict(recipe),
+    }
     if data:
         stored["data"] = data
     return json.dumps(stored, ensure_ascii=False, indent=2)
@@ -46,8 +56,9 @@ def parse(text: str, place: str) -> Settings:
     try:
         stored = json.loads(text)
         layout, data = stored["format"], str(stored.get("data", ""))
-        settings = Settings(dict(stored["recipe"]), int(stored["dim"]), data)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        storage = Storage.from_plain(stored.get("storage", {}))  # older ones do not say
+        settings = Settings(dict(stored["recipe"]), int(stored["dim"]), data, storage)
+    except (ValueError, KeyError, TypeError, AttributeError, ProfileError) as error:
         raise StoreDamaged(f"{place} holds no settings: {error!r}", START_AFRESH) from error
     if layout != FORMAT:
         raise StoreError(

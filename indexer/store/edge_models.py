@@ -1,0 +1,161 @@
+"""Between our records and Qdrant Edge's; with the other `edge_*` the only user of that package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import qdrant_edge as qe
+
+from indexer.store.base import (
+    VECTOR_KINDS,
+    AnyOf,
+    Condition,
+    Filter,
+    HasId,
+    Kind,
+    Match,
+    Near,
+    Point,
+    Prefix,
+    Range,
+    Vector,
+)
+from indexer.store.schema import INDEXES, IndexType
+from indexer.store.storage import Storage
+
+#: Vectors that a part of a shard has before it gets a graph, KB; below, to compare all is quick.
+INDEXED_FROM_KB = 10_000
+#: Share of a quantised vector's numbers that are kept in range; the rest are cut.
+_QUANTILE = 0.99
+#: Below this size, KB, what a filter leaves is compared one by one.
+_FULL_SCAN_KB = 10_000
+
+_NOTHING = qe.HasIdCondition(set())
+
+_INDEX_PARAMS: dict[IndexType, qe.PayloadSchemaType | qe.KeywordIndexParams] = {
+    "keyword": qe.KeywordIndexParams(prefix=True),
+    "uuid": qe.PayloadSchemaType.Uuid,
+    "integer": qe.PayloadSchemaType.Integer,
+    "float": qe.PayloadSchemaType.Float,
+    "bool": qe.PayloadSchemaType.Bool,
+    "datetime": qe.PayloadSchemaType.Datetime,
+    "geo": qe.PayloadSchemaType.Geo,
+}
+
+
+def config_of(kind: Kind, dim: int, storage: Storage) -> qe.EdgeConfig:
+    """Return how Edge keeps the records of a kind."""
+    first = qe.Memory.Pinned if storage.memory == "ram" else qe.Memory.Cold
+    full = qe.Memory.Cached if storage.quantization == "none" else qe.Memory.Cold
+    # A shard must have some vector, even where no point will ever have one.
+    vectors = qe.EdgeVectorParams(
+        size=dim if kind in VECTOR_KINDS else 1,
+        distance=qe.Distance.Cosine,
+        memory=full if storage.memory == "ram" else qe.Memory.Cold,
+    )
+    graph = qe.HnswIndexConfig(
+        m=storage.hnsw_m,
+        ef_construct=storage.hnsw_ef_construct,
+        full_scan_threshold=_FULL_SCAN_KB,
+        memory=first,
+    )
+    return qe.EdgeConfig(
+        vectors=vectors,
+        hnsw_config=graph,
+        quantization_config=_quantization(storage, first) if kind in VECTOR_KINDS else None,
+        optimizers=qe.EdgeOptimizersConfig(indexing_threshold=INDEXED_FROM_KB),
+        wal_enabled=True,
+    )
+
+
+def create_shard(path: str, kind: Kind, dim: int, storage: Storage) -> qe.EdgeShard:
+    """Make an empty shard with its payload indexes."""
+    shard = qe.EdgeShard.create(path, config_of(kind, dim, storage))
+    for name, index in INDEXES[kind].items():
+        shard.update(qe.UpdateOperation.create_field_index(name, _INDEX_PARAMS[index]))
+    shard.flush()
+    return shard
+
+
+def search_params(storage: Storage) -> qe.SearchParams:
+    """Return how a search goes about it."""
+    quantized = storage.quantization != "none"
+    rescoring = qe.QuantizationSearchParams(rescore=True, oversampling=storage.oversampling)
+    return qe.SearchParams(hnsw_ef=storage.hnsw_ef, quantization=rescoring if quantized else None)
+
+
+def _quantization(
+    storage: Storage, memory: qe.Memory
+) -> qe.ScalarQuantizationConfig | qe.TurboQuantQuantizationConfig | None:
+    match storage.quantization:
+        case "int8":
+            return qe.ScalarQuantizationConfig(
+                qe.ScalarType.Int8, quantile=_QUANTILE, memory=memory
+            )
+        case "turbo4":
+            return qe.TurboQuantQuantizationConfig(bits=qe.TurboQuantBitSize.Bits4, memory=memory)
+        case _:
+            return None
+
+
+def point_from(record: qe.Record) -> Point:
+    """Return a record of Edge as ours."""
+    return Point(str(record.id), record.payload or {}, _vector(record.vector))
+
+
+def _vector(stored: object) -> Vector | None:
+    if not isinstance(stored, list):  # of a point without one: an empty mapping
+        return None
+    import numpy as np  # here, as what asks for no vectors starts sooner without it
+
+    return np.asarray(stored, np.float32)
+
+
+def filter_from(where: Filter) -> qe.Filter:
+    """Return our filter as Edge's."""
+    return qe.Filter(
+        must=[_condition(condition) for condition in where.must],
+        must_not=[_condition(condition) for condition in where.must_not],
+    )
+
+
+def _condition(condition: Condition) -> qe.ConditionType:
+    match condition:
+        case Match(field, values):
+            return _match(field, values)
+        case Prefix(field, value):
+            return qe.FieldCondition(field, match=qe.MatchPrefix(value))
+        case Range(field, gte, lte):
+            return qe.FieldCondition(field, range=_range(gte, lte))
+        case Near(field, latitude, longitude, radius_m):
+            place = qe.GeoRadius(qe.GeoPoint(longitude, latitude), radius_m)
+            return qe.FieldCondition(field, geo_radius=place)
+        case HasId(ids):
+            return qe.HasIdCondition(set(ids))
+        case AnyOf(conditions):
+            return qe.Filter(should=[_condition(each) for each in conditions] or [_NOTHING])
+
+
+def _range(gte: float | str | None, lte: float | str | None) -> qe.RangeType:
+    if isinstance(gte, str) or isinstance(lte, str):
+        return qe.RangeDateTime(gte=cast("str | None", gte), lte=cast("str | None", lte))
+    return qe.RangeFloat(gte=gte, lte=lte)
+
+
+def _match(field: str, values: Sequence[str | int | bool]) -> qe.Filter:
+    words = [value for value in values if isinstance(value, str)]
+    numbers = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
+    matches = [_match_flag(value) for value in values if isinstance(value, bool)]
+    if words:
+        matches.append(qe.MatchAny(words))
+    if numbers:
+        matches.append(qe.MatchAny(numbers))
+    return qe.Filter(should=[qe.FieldCondition(field, match=m) for m in matches] or [_NOTHING])
+
+
+def _match_flag(value: bool) -> qe.MatchType:
+    import numpy as np
+
+    # Edge takes Python's bool for a number, numpy's for what it is.
+    return qe.MatchValue(cast("bool", np.bool_(value)))
