@@ -1,9 +1,11 @@
 """A whole index run against the same models used as tutorials have it, and how it grows.
 
-Both take the same pictures, weights (demo profile) and settings (small regions stay), one after
-the other in one process, models loaded. Then libraries of two sizes are indexed by ours alone, on
-a coarse grid: the time for a picture and the memory should not depend on how many there are. The
-first picture, for which the index is made and its host process started, is not counted there.
+Both take the same pictures, weights (demo profile) and settings (upstream's grid of 32 points a
+side, small regions stay; ours in `fast` mode), one after the other in one process, models loaded;
+then the same with models of real size (`benchmarks.indexing_real`, minutes a picture). Libraries
+of two sizes are indexed by ours alone, on a coarse grid: the time for a picture and the memory
+should not depend on how many there are. The first picture, for which the index is made and its host
+process started, is not counted there.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks import tutorial
+import PIL.Image
+
+from benchmarks import indexing_real, tutorial
 from benchmarks.report import parser, show
 from indexer import Indexer, library
 from indexer.demo.scenes import draw_scene
@@ -30,6 +34,8 @@ T = TypeVar("T")
 _COARSE = 4
 #: Scenes from here on are drawn for the comparison, from the next on for growing.
 _FIRST, _GROWING = 0, 100_000
+#: What drawn scenes are enlarged to for models of real size, pixels.
+_LARGE = (1800, 1200)
 
 
 def main() -> None:
@@ -37,22 +43,28 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--photos", type=Path, help="pictures to use; drawn ones without it")
     arguments.add_argument("--limit", type=int, default=10, help="pictures at most")
+    arguments.add_argument("--grid", type=int, default=32, help="points a side, demo models")
+    arguments.add_argument("--real", type=int, default=1, help="pictures at real size; 0: none")
     arguments.add_argument("--small", type=int, default=10, help="pictures of the small library")
-    arguments.add_argument("--large", type=int, default=300, help="pictures of the large one")
+    arguments.add_argument("--large", type=int, default=1000, help="pictures of the large one")
     options = arguments.parse_args()
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         pictures = _pictures(options.photos, Path(folder) / "pictures", options.limit)
-        figures = against_tutorial(pictures, Path(folder))
+        figures = against_tutorial(pictures, Path(folder), options.grid)
         figures |= growth(Path(folder), options.small, options.large)
+        if options.real:
+            large = pictures if options.photos else _enlarged(pictures, Path(folder) / "large")
+            figures |= indexing_real.figures(large[: options.real], Path(folder) / "real")
     show(figures, options.format)
 
 
-def against_tutorial(pictures: list[Path], folder: Path) -> dict[str, float]:
+def against_tutorial(pictures: list[Path], folder: Path, grid: int) -> dict[str, float]:
     """Index the pictures both ways; return seconds by stage, and the ratio of the whole."""
     demo = load_profile("demo")
     # upstream's own clean-up of small regions needs a CUDA kernel that its wheel lacks
-    profile = replace(demo, masks=replace(demo.masks, min_mask_region_area=0))
+    masks = replace(demo.masks, mode="fast", points_per_side=grid, min_mask_region_area=0)
+    profile = replace(demo, masks=masks)
     with Indexer(folder / "compared", profile) as indexer:
         loaded = indexer.models()
         loaded.segmenter.automatic(draw_scene(_FIRST).pixels)  # the first call of all is slow
@@ -90,6 +102,14 @@ def growth(folder: Path, small: int, large: int) -> dict[str, float]:
     for what in ("seconds_each", "cpu_seconds_each", "peak_memory_mb"):
         figures[f"large_over_small_{what}"] = figures[f"large_{what}"] / figures[f"small_{what}"]
     return figures
+
+
+def _enlarged(pictures: list[Path], folder: Path) -> list[Path]:
+    folder.mkdir()
+    for path in pictures:
+        with PIL.Image.open(path) as picture:
+            picture.resize(_LARGE).save(folder / path.name)
+    return sorted(folder.iterdir())
 
 
 def _timed(work: Callable[[], T]) -> tuple[float, T]:

@@ -1,8 +1,8 @@
-"""The server engine: a Qdrant server or cluster, reached over REST by qdrant-client.
+"""The server engine: a Qdrant server or cluster, reached over REST or gRPC by qdrant-client.
 
 An index `name` is four collections behind the aliases `<name>_images`, `_segments`, `_files`,
-`_roots`. Recipe and dimension are metadata of the last one. What qdrant-client is asked for, and
-how its answers become ours, is in the modules `server_*`.
+`_roots`. Recipe, dimension and storage are metadata of the last one. What qdrant-client is asked
+for, and how its answers become ours, is in the modules `server_*`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from qdrant_client import QdrantClient
 from indexer.errors import IndexNotFound, StoreError, StoreUnavailable
 from indexer.store import server_collections, server_link, settings
 from indexer.store.base import KINDS, Store
+from indexer.store.server_client import client_for
 from indexer.store.server_link import TIMEOUT_S, Link
 from indexer.store.server_records import ServerRecords
 from indexer.store.settings import Settings
+from indexer.store.storage import DEFAULT_STORAGE, Storage
 
 #: How long a replaced index stays, for requests that were sent to it already, seconds.
 GRACE_S = 1.0
@@ -37,13 +39,13 @@ def connect(location: str, *, timeout_s: int = TIMEOUT_S) -> ServerStore:
         location: the port is 6333 if left out; the name is of letters, digits, ``_``, ``-``, ``.``.
         timeout_s: for each request, seconds.
 
-    The API key comes from the environment variable `QDRANT_API_KEY`, if set.
+    Key, certificates and protocol come from the environment, see `server_client`.
 
     Raises:
-        StoreError: this is not such an address.
+        StoreError: this is not such an address, or the environment makes no sense.
     """
     address = server_link.parse(location)
-    client = server_link.client_for(address, timeout_s)
+    client = client_for(address, timeout_s)
     return ServerStore(client, address.name, place=location, patience_s=2 * timeout_s)
 
 
@@ -76,7 +78,7 @@ def _by_records(
             raise
         except StoreError:
             now = self._read()
-            if now is None or now == known:
+            if now is None or now.data == known.data:
                 raise
         return work(now)  # the index has been replaced since we looked
 
@@ -89,8 +91,8 @@ class ServerStore:
     Requests that fail because the server cannot be reached or reports an error of its own are
     repeated for a while; repeating any of them is safe.
 
-    The dimension is read once, and again when something fails: then another client may have
-    replaced the index, and what failed is tried once more on the new one.
+    Dimension and storage are read once, and again when something fails: then another client may
+    have replaced the index, and what failed is tried once more on the new one.
     """
 
     def __init__(
@@ -104,7 +106,7 @@ class ServerStore:
         """Use the index `name` of the server behind `client`, which `close` closes.
 
         Args:
-            client: REST or in-memory.
+            client: REST, gRPC or in-memory.
             name: of the index; aliases and collections are named after it.
             place: the location of the index, for error messages and to know the server again.
             patience_s: no attempt starts later than this after the first one, seconds.
@@ -124,17 +126,20 @@ class ServerStore:
     scroll = _by_records(Store.scroll)
     count = _by_records(Store.count)
     facet = _by_records(Store.facet)
-    optimise = _by_records(Store.optimise)
+    optimising = _by_records(Store.optimising, steady=True)
     flush = _by_records(Store.flush)
     check = _by_records(Store.check, steady=True)
+    _optimise = _by_records(Store.optimise, steady=True)
 
-    def create(self, recipe: Mapping[str, Any], dim: int) -> None:
+    def create(
+        self, recipe: Mapping[str, Any], dim: int, storage: Storage = DEFAULT_STORAGE
+    ) -> None:
         """See `Store.create`; what a crashed creation left behind is removed."""
         if self.recipe() is not None:
             raise StoreError(f"{self._link.place} is an index already")
         server_collections.clear_leftovers(self._link, self._name)
-        text = settings.dump(recipe, dim)
-        made = server_collections.make(self._link, self._name, dim, text)
+        fresh = Settings(dict(recipe), dim, storage=storage)
+        made = server_collections.make(self._link, self._name, fresh)
         if server_collections.read_metadata(self._link, made["roots"]) is None:
             raise StoreError(
                 f"the server of {self._link.place} does not keep metadata of collections",
@@ -174,6 +179,23 @@ class ServerStore:
         found = self._read()
         return None if found is None else found.recipe
 
+    def storage(self) -> Storage:
+        """See `Store.storage`."""
+        found = self._read()
+        if found is None:
+            raise self._missing()
+        return found.storage
+
+    def optimise(self, storage: Storage | None = None) -> None:
+        """See `Store.optimise`; the server does it on its own, so this mostly waits.
+
+        Raises:
+            StoreError: the server cannot, or the storage has other shards or replicas.
+        """
+        self._optimise(storage)
+        if storage is not None:
+            self._read()
+
     def size_bytes(self) -> int | None:
         """Return None: a server does not tell."""
         self._known()
@@ -186,8 +208,11 @@ class ServerStore:
     def _known(self) -> Settings:
         known = self._settings or self._read()
         if known is None:
-            raise IndexNotFound(f"there is no index at {self._link.place}", "create it first")
+            raise self._missing()
         return known
+
+    def _missing(self) -> IndexNotFound:
+        return IndexNotFound(f"there is no index at {self._link.place}", "create it first")
 
     def _read(self) -> Settings | None:
         """Return the settings as they are now, `data` being the collection that holds them."""
@@ -204,13 +229,13 @@ class ServerStore:
 
     def _records(self, known: Settings) -> ServerRecords:
         aliases = {kind: server_collections.alias(self._name, kind) for kind in KINDS}
-        return ServerRecords(self._link, aliases, known.dim)
+        return ServerRecords(self._link, aliases, known)
 
     def _steady_records(self) -> ServerRecords:
         """Return the records of one index, also when another one takes its place."""
         collections = server_collections.targets(self._link, self._name)
         if len(collections) < len(KINDS):
-            raise IndexNotFound(f"there is no index at {self._link.place}", "create it first")
+            raise self._missing()
         text = server_collections.read_metadata(self._link, collections["roots"])
-        dim = settings.parse(text or "", self._link.place).dim
-        return ServerRecords(self._link, collections, dim)
+        found = settings.parse(text or "", self._link.place)
+        return ServerRecords(self._link, collections, found)

@@ -22,6 +22,7 @@ from indexer.store import server_models
 from indexer.store.base import KINDS, VECTOR_KINDS, Kind
 from indexer.store.schema import INDEXES
 from indexer.store.server_link import Link
+from indexer.store.settings import Settings, dump
 
 #: The collections of one index.
 Targets = Mapping[Kind, str]
@@ -46,14 +47,20 @@ def read_metadata(link: Link, collection: str) -> str | None:
     return str(kept[_METADATA_KEY]) if _METADATA_KEY in kept else None
 
 
-def make(link: Link, name: str, dim: int, metadata: str) -> dict[Kind, str]:
+def write_metadata(link: Link, collection: str, text: str) -> None:
+    """Put the text into the collection of roots."""
+    kept = {_METADATA_KEY: text}
+    link.ask(lambda: link.client.update_collection(collection, metadata=kept))
+
+
+def make(link: Link, name: str, settings: Settings) -> dict[Kind, str]:
     """Make the four collections of a new index, empty; they have no aliases yet."""
     token = secrets.token_hex(4)
     made = {kind: f"{alias(name, kind)}_{token}" for kind in KINDS}
     for kind, collection in made.items():
-        _make_collection(link, collection, kind, dim)
-    kept = {_METADATA_KEY: metadata}
-    link.ask(lambda: link.client.update_collection(made["roots"], metadata=kept))
+        _make_collection(link, collection, kind, settings)
+    text = dump(settings.recipe, settings.dim, storage=settings.storage)
+    write_metadata(link, made["roots"], text)
     return made
 
 
@@ -111,15 +118,24 @@ def _removals(name: str) -> list[models.AliasOperations]:
     ]
 
 
-def _make_collection(link: Link, collection: str, kind: Kind, dim: int) -> None:
+def _make_collection(link: Link, collection: str, kind: Kind, settings: Settings) -> None:
+    storage = settings.storage
     vectors: models.VectorParams | dict[str, models.VectorParams] = {}
     if kind in VECTOR_KINDS:
-        vectors = models.VectorParams(size=dim, distance=models.Distance.COSINE)
+        vectors = server_models.vector_params(settings.dim, storage)
 
     def recreate() -> bool:
         if link.client.collection_exists(collection):
             link.client.delete_collection(collection)  # the answer to the first attempt was lost
-        return link.client.create_collection(collection, vectors_config=vectors)
+        return link.client.create_collection(
+            collection,
+            vectors_config=vectors,
+            payload=models.PayloadStorageParams(memory=models.Memory.COLD),
+            shard_number=storage.shards,
+            replication_factor=storage.replicas,
+            # what most replicas have outlives any one of them
+            write_consistency_factor=storage.replicas // 2 + 1,
+        )
 
     link.ask(recreate)
     with warnings.catch_warnings():

@@ -1,8 +1,7 @@
-"""The way to a Qdrant server: its address, its key, repeated requests, and its errors as ours."""
+"""The way to a Qdrant server: its address, and requests that are repeated."""
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable
@@ -10,22 +9,19 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+import grpc
 from qdrant_client import QdrantClient
-from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
-from qdrant_client.http.exceptions import (
-    ApiException,
-    ResponseHandlingException,
-    UnexpectedResponse,
-)
+from qdrant_client.common.client_exceptions import QdrantException
+from qdrant_client.http.exceptions import ApiException
 
-from indexer.errors import IndexNotFound, StoreError, StoreUnavailable
+from indexer.errors import StoreError, StoreUnavailable
+from indexer.store.server_errors import failure_of
 
 DEFAULT_PORT = 6333
 TIMEOUT_S = 30
 
 #: Pauses between attempts; no attempt starts after two timeouts.
 _PAUSES_S = (0.25, 0.5, 1.0)
-_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY, _SERVER_ERROR = 401, 403, 404, 429, 500
 
 _R = TypeVar("_R")
 
@@ -65,22 +61,6 @@ def parse(location: str) -> Address:
     return Address(url.scheme, url.hostname or "", port, name)
 
 
-def client_for(address: Address, timeout_s: int) -> QdrantClient:
-    """Return a client of the server, with the key in `QDRANT_API_KEY`; nothing is sent yet."""
-    key = os.environ.get("QDRANT_API_KEY") or None
-    local = address.host in ("localhost", "127.0.0.1", "::1")
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    return QdrantClient(
-        url=f"{address.scheme}://{host}:{address.port}",
-        port=address.port,
-        # As a header, because qdrant-client warns of keys without TLS, even on this machine.
-        api_key=None if local else key,
-        headers={"api-key": key} if local and key else None,
-        timeout=timeout_s,
-        check_compatibility=False,
-    )
-
-
 class Link:
     """Requests to one server, safe to make from many threads.
 
@@ -92,7 +72,7 @@ class Link:
         """Use `client`, which `close` closes.
 
         Args:
-            client: REST or in-memory.
+            client: REST, gRPC or in-memory.
             place: what error messages call the index.
             patience_s: no attempt starts later than this after the first one, seconds.
         """
@@ -119,51 +99,10 @@ class Link:
         while True:
             try:
                 return request()
-            except (ApiException, QdrantException, ValueError) as error:
-                failure = self._failure(error)
+            except (ApiException, QdrantException, grpc.RpcError, ValueError) as error:
+                failure = failure_of(error, self.place)
                 pause = next(pauses, None)
                 late = time.monotonic() - started > self._patience_s
                 if pause is None or late or not isinstance(failure, StoreUnavailable):
                     raise failure from error
             time.sleep(pause)
-
-    def _failure(self, error: Exception) -> StoreError:
-        match error:
-            case ResourceExhaustedResponse():
-                return StoreUnavailable(f"{self.place} is overloaded: {error}", "try again later")
-            case UnexpectedResponse(status_code=int(status)) if _is_final(status):
-                return self._refusal(status, _said(error))
-            case UnexpectedResponse(status_code=status):
-                said = f"{status}: {_said(error)}"
-            case ResponseHandlingException(source=ValueError() as source):
-                return StoreError(
-                    f"what answers at {self.place} is not a Qdrant server: {source}",
-                    "check host and port",
-                )
-            case ResponseHandlingException(source=source):
-                said = f"{type(source).__name__}: {source}"
-            case _:  # what the in-memory engine raises where a server answers 400
-                return StoreError(f"{self.place}: {error}")
-        return StoreUnavailable(
-            f"no answer from {self.place} ({said})",
-            "see that the server runs: docker compose up -d",
-        )
-
-    def _refusal(self, status: int, said: str) -> StoreError:
-        message = f"{self.place}: {said}"
-        if status in (_UNAUTHORIZED, _FORBIDDEN):
-            return StoreError(message, "set QDRANT_API_KEY to the server's API key")
-        if status == _NOT_FOUND:
-            return IndexNotFound(message, "check the name of the index")
-        return StoreError(message)
-
-
-def _is_final(status: int) -> bool:
-    return status < _SERVER_ERROR and status != _TOO_MANY
-
-
-def _said(error: UnexpectedResponse) -> str:
-    try:
-        return str(error.structured()["status"]["error"])
-    except (ValueError, KeyError, TypeError):
-        return error.content.decode("utf-8", "replace") or error.reason_phrase

@@ -20,7 +20,10 @@ from indexer.store.base import (
     Vector,
 )
 from indexer.store.schema import IndexType
+from indexer.store.storage import Storage
 
+#: The share of all numbers that the range of int8 covers; the rest are its ends.
+_QUANTILE = 0.99
 _NOTHING = models.HasIdCondition(has_id=[])
 
 #: How each type of payload index is asked for.
@@ -38,6 +41,68 @@ INDEX_PARAMS: dict[IndexType, models.PayloadSchemaType | models.KeywordIndexPara
 def point_from(record: models.Record) -> Point:
     """Return a record of the server as ours."""
     return Point(str(record.id), record.payload or {}, _vector(record.vector))
+
+
+def vector_params(dim: int, storage: Storage) -> models.VectorParams:
+    """Return how a new collection keeps its vectors."""
+    return models.VectorParams(
+        size=dim,
+        distance=models.Distance.COSINE,
+        memory=_full_vectors(storage),
+        hnsw_config=_graph(storage),
+        quantization_config=_quantized(storage),
+    )
+
+
+def vector_changes(storage: Storage) -> models.VectorParamsDiff:
+    """Return how a collection is to keep its vectors from now on."""
+    return models.VectorParamsDiff(
+        memory=_full_vectors(storage),
+        hnsw_config=_graph(storage),
+        quantization_config=_quantized(storage) or models.Disabled.DISABLED,
+    )
+
+
+def search_params(storage: Storage) -> models.SearchParams:
+    """Return how a search goes through the vectors.
+
+    The nearest are always compared in full, which changes nothing where nothing is quantized: the
+    scores are right, too, where somebody else has changed the storage since it was looked at.
+    """
+    rescored = models.QuantizationSearchParams(rescore=True, oversampling=storage.oversampling)
+    return models.SearchParams(hnsw_ef=storage.hnsw_ef, quantization=rescored)
+
+
+def _full_vectors(storage: Storage) -> models.Memory:
+    if storage.quantization == "none" and storage.memory == "ram":
+        return models.Memory.CACHED  # they cannot be pinned
+    return models.Memory.COLD
+
+
+def _searched(storage: Storage) -> models.Memory:
+    return models.Memory.PINNED if storage.memory == "ram" else models.Memory.COLD
+
+
+def _graph(storage: Storage) -> models.HnswConfigDiff:
+    return models.HnswConfigDiff(
+        m=storage.hnsw_m, ef_construct=storage.hnsw_ef_construct, memory=_searched(storage)
+    )
+
+
+def _quantized(storage: Storage) -> models.ScalarQuantization | models.TurboQuantization | None:
+    match storage.quantization:
+        case "int8":
+            scalar = models.ScalarQuantizationConfig(
+                type=models.ScalarType.INT8, quantile=_QUANTILE, memory=_searched(storage)
+            )
+            return models.ScalarQuantization(scalar=scalar)
+        case "turbo4":
+            turbo = models.TurboQuantQuantizationConfig(
+                bits=models.TurboQuantBitSize.BITS4, memory=_searched(storage)
+            )
+            return models.TurboQuantization(turbo=turbo)
+        case _:
+            return None
 
 
 def filter_from(where: Filter) -> models.Filter:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
 from qdrant_client import models
 
-from indexer.store import answers, server_models
+from indexer.store import answers, server_models, server_optimising
 from indexer.store.base import (
     EVERYTHING,
-    KINDS,
     Filter,
     Kind,
     Page,
@@ -21,41 +22,65 @@ from indexer.store.base import (
     Vector,
 )
 from indexer.store.server_link import Link
+from indexer.store.settings import Settings
+from indexer.store.storage import Progress, Storage
 
-_POLL_S = 0.5
+#: What one request may hold; Qdrant refuses more than 32 MiB.
+REQUEST_BYTES = 30 * 2**20
+#: At most, of a number of a vector as text, and of a record beside its payload and vector.
+_NUMBER_BYTES = 24
+_RECORD_BYTES = 300
+
+_T = TypeVar("_T")
 
 
 class ServerRecords:
     """The reading and writing part of a `Store`, on the collections of these names.
 
-    Writes return when the server has applied them.
+    Writes return when every replica that is read from has applied them: one that failed to is
+    taken out of use first. So reads ask one replica each, and go on with any that is left. Where
+    there are several, writes go through one of them, so that all see them in the same order.
     """
 
-    def __init__(self, link: Link, collections: Mapping[Kind, str], dim: int) -> None:
+    def __init__(self, link: Link, collections: Mapping[Kind, str], settings: Settings) -> None:
         """Use the collections, or what aliases of these names stand for at each request."""
         self._link = link
         self._collections = collections
-        self._dim = dim
+        self._settings = settings
+        self._dim = settings.dim
+        self._ordering = models.WriteOrdering.MEDIUM if settings.storage.replicas > 1 else None
 
     def upsert(self, kind: Kind, points: Sequence[Point]) -> None:
-        """See `Store.upsert`."""
+        """See `Store.upsert`; what is too large for one request goes in several, in order."""
         answers.check_points(kind, points, self._dim)
-        if not points:
-            return
-        stored = [
-            models.PointStruct(
-                id=p.id, payload=p.payload, vector={} if p.vector is None else p.vector.tolist()
+        vector_bytes = self._dim * _NUMBER_BYTES
+        sizes = [_size(p.payload) + (0 if p.vector is None else vector_bytes) for p in points]
+        for part in batches(points, sizes, REQUEST_BYTES):
+            stored = [
+                models.PointStruct(
+                    id=p.id, payload=p.payload, vector={} if p.vector is None else p.vector.tolist()
+                )
+                for p in part
+            ]
+            self._link.ask(
+                partial(
+                    self._link.client.upsert,
+                    self._collections[kind],
+                    stored,
+                    wait=True,
+                    ordering=self._ordering,
+                )
             )
-            for p in points
-        ]
-        self._link.ask(lambda: self._link.client.upsert(self._collections[kind], stored, wait=True))
 
     def delete(self, kind: Kind, where: Filter) -> None:
         """See `Store.delete`."""
         answers.check_not_everything(where)
         self._link.ask(
             lambda: self._link.client.delete(
-                self._collections[kind], server_models.filter_from(where), wait=True
+                self._collections[kind],
+                server_models.filter_from(where),
+                wait=True,
+                ordering=self._ordering,
             )
         )
 
@@ -63,15 +88,17 @@ class ServerRecords:
         """See `Store.set_payload`."""
         self._link.ask(
             lambda: self._link.client.set_payload(
-                self._collections[kind], payload, server_models.filter_from(where), wait=True
+                self._collections[kind],
+                payload,
+                server_models.filter_from(where),
+                wait=True,
+                ordering=self._ordering,
             )
         )
 
     def update_payloads(self, kind: Kind, payloads: Mapping[str, Payload]) -> None:
         """See `Store.update_payloads`."""
         answers.check_ids(list(payloads))
-        if not payloads:
-            return
         # by their ids, an absent one is an error
         changes = [
             models.SetPayloadOperation(
@@ -82,11 +109,17 @@ class ServerRecords:
             )
             for each, fields in payloads.items()
         ]
-        self._link.ask(
-            lambda: self._link.client.batch_update_points(
-                self._collections[kind], changes, wait=True
+        sizes = [_size(fields) for fields in payloads.values()]
+        for part in batches(changes, sizes, REQUEST_BYTES):
+            self._link.ask(
+                partial(
+                    self._link.client.batch_update_points,
+                    self._collections[kind],
+                    part,
+                    wait=True,
+                    ordering=self._ordering,
+                )
             )
-        )
 
     def get(self, kind: Kind, ids: Sequence[str], *, vectors: bool = False) -> list[Point]:
         """See `Store.get`."""
@@ -144,6 +177,7 @@ class ServerRecords:
                     self._collections[kind],
                     query=vector.tolist(),
                     query_filter=server_models.filter_from(where),
+                    search_params=server_models.search_params(self._settings.storage),
                     limit=number,
                     with_payload=payloads,
                     with_vectors=not payloads,
@@ -202,11 +236,13 @@ class ServerRecords:
         )
         return {str(hit.value): hit.count for hit in answer.hits}
 
-    def optimise(self) -> None:
-        """Wait until the server, which optimises on its own, has done so."""
-        for kind in KINDS:
-            while self._status(kind) == models.CollectionStatus.YELLOW:
-                time.sleep(_POLL_S)
+    def optimise(self, storage: Storage | None = None) -> None:
+        """See `Store.optimise`."""
+        server_optimising.optimise(self._link, self._collections, self._settings, storage)
+
+    def optimising(self) -> Progress | None:
+        """See `Store.optimising`."""
+        return server_optimising.progress(self._link, self._collections)
 
     def flush(self) -> None:
         """Do nothing: a server writes to its log first, and to the disk every few seconds."""
@@ -215,7 +251,21 @@ class ServerRecords:
         """See `Store.check`; reads every record."""
         answers.verify(self)
 
-    def _status(self, kind: Kind) -> models.CollectionStatus:
-        return self._link.ask(
-            lambda: self._link.client.get_collection(self._collections[kind])
-        ).status
+
+def batches(items: Sequence[_T], sizes: Sequence[int], most: int) -> Iterator[list[_T]]:
+    """Cut the items, in their order, into lists of at most `most` bytes, or of one item."""
+    part: list[_T] = []
+    used = 0
+    for item, size in zip(items, sizes, strict=True):
+        if part and used + size > most:
+            yield part
+            part, used = [], 0
+        part.append(item)
+        used += size
+    if part:
+        yield part
+
+
+def _size(payload: Payload) -> int:
+    """Return how long the record of this payload is as JSON, at most, without its vector."""
+    return len(json.dumps(payload)) + _RECORD_BYTES

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 
 from indexer.store import discard, draft_location
 from indexer.store.base import KINDS, Filter, HasId, Store
@@ -16,10 +17,11 @@ from indexer.store.edge import EdgeStore
 from indexer.store.hosted import HostedStore
 from indexer.store.server import ServerStore, connect
 from tests.indexer.store.facade import Facade
+from tests.indexer.store.grpc_facade import GrpcFacade
 from tests.indexer.store.samples import DIM, FILES, RECIPE, SEGMENTS
 
 QDRANT_URL = os.environ.get("QDRANT_URL")
-ENGINES = ["edge", "hosted", "memory", "rest"] + (["server"] if QDRANT_URL else [])
+ENGINES = ["edge", "hosted", "memory", "rest", "grpc"] + (["server"] if QDRANT_URL else [])
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,10 @@ class _Memory(QdrantClient):
     def __init__(self) -> None:
         super().__init__(":memory:")
 
+    def query_points(self, *args: Any, **options: Any) -> models.QueryResponse:  # noqa: ANN401
+        """Answer without what this engine has no use for, and would warn of."""
+        return super().query_points(*args, **{**options, "search_params": None})
+
     def close(self, grpc_grace: float | None = None, **_: object) -> None:
         """Keep what the other stores still need."""
 
@@ -63,6 +69,11 @@ def _engine(name: str, folder: Path) -> Iterator[Engine]:
         case "rest":
             with Facade() as facade:
                 yield Engine(f"{facade.url}/test", connect, discard)
+        case "grpc":
+            with Facade() as facade, GrpcFacade(facade) as grpc:
+                yield Engine(
+                    f"{facade.url}/test", grpc.connecting(connect), grpc.connecting(discard)
+                )
         case _:
             location = f"{QDRANT_URL}/test-{uuid.uuid4()}"
             yield Engine(location, connect, discard)

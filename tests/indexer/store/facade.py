@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import struct
+import sys
 import threading
 import time
 from collections import deque
@@ -31,14 +33,17 @@ class Fault:
 
     Attributes:
         kind: "status" answers with `value` as HTTP status, "stall" waits `value` seconds before
-            it answers, "reset" breaks the connection, "lost" does the work and then breaks it.
+            it answers, "reset" breaks the connection, "lost" does the work and then breaks it,
+            "says" answers with `says`.
         value: see `kind`.
         on: start of the method and path that it waits for; later faults wait with it.
+        says: a result of Qdrant's.
     """
 
-    kind: Literal["status", "stall", "reset", "lost"]
+    kind: Literal["status", "stall", "reset", "lost", "says"]
     value: float = 0
     on: str = ""
+    says: object = None
 
 
 @dataclass
@@ -46,17 +51,27 @@ class Facade:
     """The server; a context manager.
 
     Attributes:
+        engine: what gives the answers; to be used with `lock`.
         faults: served to the next requests, one each, in this order.
         seen: (method and path, headers) of every request so far.
+        bodies: (method, path and query, body) of every request so far.
+        tls: what its connections begin with, if it speaks TLS.
     """
 
     faults: deque[Fault] = field(default_factory=deque)
-    seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    seen: list[tuple[str, dict[str, str]]] = field(default_factory=list, repr=False)
+    bodies: list[tuple[str, Json]] = field(default_factory=list, repr=False)
+    tls: ssl.SSLContext | None = None
 
     def __enter__(self) -> Self:
-        self._engine = QdrantClient(":memory:")
-        self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self.engine = QdrantClient(":memory:")
+        self.lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        if self.tls is not None:
+            # the handshake is the handler's: here it would hold up all other connections
+            self._server.socket = self.tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
         return self
@@ -70,11 +85,29 @@ class Facade:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-        self._engine.close()
+        self.engine.close()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        scheme = "http" if self.tls is None else "https"
+        return f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
+
+    def outcome(self, method: str, path: str, body: Json) -> tuple[int, Json] | None:
+        """Return status and body of the answer, as `faults` has it; None breaks the connection."""
+        due = self.faults and f"{method} {path}".startswith(self.faults[0].on)
+        match self.faults.popleft() if due else None:
+            case Fault("status", value):
+                return int(value), _error(f"injected {value:.0f}")
+            case Fault("says", says=says):
+                return 200, {"result": says, "status": "ok", "time": 0.0}
+            case Fault("stall", value):
+                time.sleep(value)
+            case Fault("reset"):
+                return None
+            case Fault("lost"):
+                self.answer(method, path, body)
+                return None
+        return self.answer(method, path, body)
 
     def answer(self, method: str, path: str, body: Json) -> tuple[int, Json]:
         """Return the HTTP status and the body that a Qdrant server would answer with."""
@@ -85,8 +118,8 @@ class Facade:
         if endpoint is None:
             return 404, _error(f"no such endpoint: {method} {path}")
         try:
-            with self._lock:
-                result = endpoint(self._engine, collection, body)
+            with self.lock:
+                result = endpoint(self.engine, collection, body)
         except ValueError as error:
             return (404 if "not found" in str(error) else 400), _error(str(error))
         return 200, {"result": _plain(result), "status": "ok", "time": 0.0}
@@ -108,7 +141,10 @@ def _create(engine: QdrantClient, collection: str, body: Json) -> object:
 
 
 def _update(engine: QdrantClient, collection: str, body: Json) -> object:
-    return engine.update_collection(collection, metadata=body["metadata"])
+    change = models.UpdateCollection.model_validate(body)
+    return engine.update_collection(
+        collection, vectors_config=change.vectors, metadata=change.metadata
+    )
 
 
 def _create_index(engine: QdrantClient, collection: str, body: Json) -> object:
@@ -203,6 +239,13 @@ _ENDPOINTS: dict[tuple[str, str], Endpoint] = {
 }
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Stay silent about handshakes that fail, which tests provoke."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 def _handler(facade: Facade) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -215,18 +258,12 @@ def _handler(facade: Facade) -> type[BaseHTTPRequestHandler]:
             path = urlsplit(self.path).path
             headers = {name.lower(): value for name, value in self.headers.items()}
             facade.seen.append((f"{self.command} {path}", headers))
-            due = facade.faults and f"{self.command} {path}".startswith(facade.faults[0].on)
-            match facade.faults.popleft() if due else None:
-                case Fault("status", value):
-                    return self._reply(int(value), _error(f"injected {value:.0f}"))
-                case Fault("stall", value):
-                    time.sleep(value)
-                case Fault("reset"):
-                    return self._break()
-                case Fault("lost"):
-                    facade.answer(self.command, path, body)
-                    return self._break()
-            return self._reply(*facade.answer(self.command, path, body))
+            facade.bodies.append((f"{self.command} {self.path}", body))
+            outcome = facade.outcome(self.command, path, body)
+            if outcome is None:
+                self._break()
+            else:
+                self._reply(*outcome)
 
         do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815
 

@@ -22,6 +22,7 @@ from indexer.store.base import (
     Prefix,
     Store,
 )
+from indexer.store.storage import Storage
 from tests.indexer.store.samples import (
     DIM,
     FILES,
@@ -246,6 +247,21 @@ def test_optimise_keeps_the_answers(store: Store) -> None:
     store.optimise()
     assert store.search("segments", X) == before
     assert store.count("segments", only(Prefix("paths", "r1/holidays/"))) == 3
+
+
+def test_storage_is_that_of_creation_and_can_be_changed(store: Store) -> None:
+    assert store.storage() == Storage()
+    before = store.search("segments", X)
+    other = Storage(quantization="turbo4", memory="mmap", hnsw_ef=64)
+    store.optimise(other)
+    assert store.storage() == other
+    assert store.search("segments", X) == before
+    assert store.optimising() is None
+
+
+def test_storage_needs_an_index(nothing: Store) -> None:
+    with pytest.raises(IndexNotFound, match="no index"):
+        nothing.storage()
 
 
 # Many records
