@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +16,7 @@ import typer
 
 from indexer import console, malloc
 from indexer.console import DeviceOption, Format, FormatOption, IndexOption
+from indexer.distributed import Cluster
 from indexer.errors import SegsearchError
 from indexer.progress import Progress, free_bytes, preview, summary
 from indexer.stopping import stop_at_signal
@@ -23,11 +26,19 @@ if TYPE_CHECKING:
     from indexer.indexer import Indexer
     from indexer.report import Report
 
+
+class Engine(StrEnum):
+    """What computes."""
+
+    local = "local"
+    ray = "ray"
+
+
 PathsArgument = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Argument(
         metavar="PATH",
-        help="Folders or pictures; without any, the index's own.",
+        help="Folders, pictures, s3://bucket/prefix; without any, the index's own.",
         show_default=False,
     ),
 ]
@@ -76,6 +87,24 @@ RebuildOption = Annotated[
     bool,
     typer.Option("--rebuild", help="Index everything anew; the old index serves until it is done."),
 ]
+EngineOption = Annotated[Engine, typer.Option(help="Compute in this process, or with Ray on many.")]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Ray cluster of this machine: auto, host:6379.", show_default="Ray is started here"
+    ),
+]
+GpusOption = Annotated[
+    int | None, typer.Option("--num-gpus", min=1, help="GPUs that Ray uses.", show_default="none")
+]
+WorkOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Where Ray's machines leave results: shared, or s3://bucket/prefix.",
+        show_default="in the index",
+    ),
+]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Only say what there is to do; nothing is written.")
 ]
@@ -90,7 +119,7 @@ class _Task:
     """What the user asked `index` to do."""
 
     where: str
-    paths: list[Path]
+    paths: list[str]
     exclude: list[str]
     limit: int | None
     prune: bool
@@ -117,6 +146,7 @@ class _How:
     workers: int | None
     batch_size: int
     points_per_batch: int | None
+    cluster: Cluster | None
 
 
 def index(
@@ -136,6 +166,10 @@ def index(
     points_per_batch: PointsOption = None,
     prune: PruneOption = False,
     rebuild: RebuildOption = False,
+    engine: EngineOption = Engine.local,
+    address: AddressOption = None,
+    num_gpus: GpusOption = None,
+    work: WorkOption = None,
     dry_run: DryRunOption = False,
     watch: WatchOption = False,
     quiet: QuietOption = False,
@@ -153,15 +187,31 @@ def index(
       index ./photos --dry-run
       index --rebuild
       index ./photos --index ./labelled --boxes detections.json
+      index s3://bucket/photos --engine ray --address auto --num-gpus 8 --work s3://bucket/work
     """
     task = _Task(index_, paths or [], exclude or [], limit, prune, rebuild, quiet, output)
+    cluster = None
+    if engine is Engine.ray:
+        _refuse_for_ray(watch=watch, workers=workers, device=device)
+        cluster = Cluster(address, num_gpus, work)
+    elif (address, num_gpus, work) != (None, None, None):
+        raise typer.BadParameter("--address, --num-gpus and --work need --engine ray")
     sizes = (workers, batch_size, points_per_batch)
-    how = _How(profile, device, merge, boxes, grid, precision, *sizes)
+    how = _How(profile, device, merge, boxes, grid, precision, *sizes, cluster)
     _do(task, how, dry_run=dry_run, watch=watch)
 
 
+def _refuse_for_ray(*, watch: bool, workers: int | None, device: str) -> None:
+    if watch:
+        raise typer.BadParameter("--watch does not go with --engine ray: index again instead")
+    if workers is not None:
+        raise typer.BadParameter("--workers does not go with --engine ray: Ray uses all cores")
+    if device != "auto":
+        raise typer.BadParameter("--device does not go with --engine ray: use --num-gpus, or not")
+
+
 def forget(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders or pictures.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Folders or pictures.")],
     *,
     index_: IndexOption,
 ) -> None:
@@ -233,7 +283,7 @@ def _do(task: _Task, how: _How, *, dry_run: bool, watch: bool) -> None:
     expect(task.where)
     from indexer.indexer import Indexer
 
-    with Indexer(task.where, **asdict(how)) as indexer:
+    with Indexer(task.where, **vars(how)) as indexer:
         if dry_run:
             _dry_run(indexer, task)
         else:
@@ -270,15 +320,16 @@ def _pass(
 
         quiet_downloads()
     progress = Progress(quiet=task.is_quiet, free_bytes=lambda: free_bytes(task.where))
-    report = indexer.index(
-        task.paths,
-        exclude=task.exclude,
-        limit=task.limit,
-        prune=task.prune,
-        rebuild=task.rebuild,
-        on_progress=progress,
-        stopped=stopped.is_set,
-    )
+    with contextlib.redirect_stdout(sys.stderr):  # Ray prints there that it tries again
+        report = indexer.index(
+            task.paths,
+            exclude=task.exclude,
+            limit=task.limit,
+            prune=task.prune,
+            rebuild=task.rebuild,
+            on_progress=progress,
+            stopped=stopped.is_set,
+        )
     progress.end()
     if again and report.done == report.failed and not report.pruned:
         return report
@@ -295,12 +346,16 @@ def _pass(
 
 
 def _watch(indexer: Indexer, task: _Task, stopped: threading.Event) -> None:
+    from indexer.library import S3Path
     from indexer.store import is_server
     from indexer.watch import changes
 
     task = replace(task, rebuild=False)
     ignored = None if is_server(task.where) else Path(task.where).expanduser().resolve()
     folders = indexer.folders(task.paths)
+    for folder in folders:
+        if isinstance(folder, S3Path):
+            raise SegsearchError(f"{folder} cannot be watched", "run index again from time to time")
     if not task.is_quiet:
         console.say(f"watching {', '.join(map(console.short_path, folders))}; Ctrl-C ends it")
     for _ in changes(folders, ignored, stopped):

@@ -11,7 +11,14 @@ from pathlib import Path
 
 from indexer.errors import SegsearchError
 from indexer.index import Index
-from indexer.library import full_path, original, split_path, storable
+from indexer.library import (
+    full_path,
+    has_entries,
+    is_folder,
+    original,
+    split_path,
+    storable,
+)
 from indexer.records import File, Image
 from indexer.roots import locate, outermost, owner
 
@@ -73,7 +80,7 @@ def refuse_missing(index: Index, root: str) -> None:
         SegsearchError: it has records, and all their files are gone.
     """
     folder = index.roots()[root]
-    if root not in index.folders() and os.path.isdir(folder):  # noqa: PTH112 - never raises
+    if root not in index.folders() and is_folder(folder):
         return  # single files in a folder that is there
     files = (folder / original(file.path) for file in index.files_below(root, ""))
     first = next(files, None)
@@ -182,7 +189,7 @@ def own_paths(index: Index) -> tuple[list[Path], list[Path]]:
     there: list[Path] = []
     gone: list[Path] = []
     for root, path in index.roots().items():
-        if not os.path.isdir(path):  # noqa: PTH112 - never raises
+        if not is_folder(path):
             _log.warning("skipped, for it is not there: %s", storable(str(path)))
         elif root in folders:
             there.append(path)
@@ -218,11 +225,7 @@ def _gone(index: Index, root: str, path: str) -> Iterator[File]:
 def _has_left(path: str, roots: dict[str, Path]) -> bool:
     if not is_gone(locate(path, roots)):
         return False
-    try:
-        with os.scandir(roots[split_path(path)[0]]) as entries:
-            return next(entries, None) is not None  # or its drive is away
-    except OSError:
-        return False
+    return has_entries(roots[split_path(path)[0]])  # or its drive is away
 
 
 def _same_file(path: Path, file: File) -> bool:

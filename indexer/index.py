@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from indexer.errors import IndexNotFound
-from indexer.library.paths import full_path, original, storable
+from indexer.library import as_path, full_path, original, storable
 from indexer.recipe import Recipe, recipe_from
 from indexer.records import (
     UNFINISHED,
@@ -388,7 +388,7 @@ class Index:
 
 
 def _root_path(point: Point) -> Path:
-    return Path(original(point.payload["path"]))
+    return as_path(original(point.payload["path"]))
 
 
 def _below(root: str, path: str) -> tuple[Condition, ...]:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from indexer.detections import Detections
+    from indexer.distributed import Cluster
+    from indexer.distributed.run import ClusterRun
+    from indexer.pipeline import Run
     from indexer.records import Region, Vector
     from indexer.segmentation.segmenter import Prompt
 
@@ -64,6 +67,7 @@ class Indexer:
         workers: threads that read and decode; by default the cores, at most 4.
         batch_size: crops that CLIP takes at once.
         points_per_batch: points that SAM 2 takes at once; by default as the profile says.
+        cluster: where pictures are read, cut and embedded; by default, in this process.
     """
 
     def __init__(
@@ -79,13 +83,17 @@ class Indexer:
         workers: int | None = None,
         batch_size: int = BATCH_SIZE,
         points_per_batch: int | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
         """Say what to use; nothing is opened yet.
 
         Raises:
             ProfileError: there is no such profile, or it cannot be used.
-            SegsearchError: there is neither a grid nor boxes.
+            SegsearchError: there is neither a grid nor boxes, or Ray is asked for and missing.
         """
+        if cluster is not None:
+            cluster.require_ray()
+        self._cluster = cluster
         if not grid and boxes is None:
             raise SegsearchError("without the grid there is nothing to cut out", "give boxes")
         given = load_profile(profile) if isinstance(profile, str) else profile
@@ -265,7 +273,7 @@ class Indexer:
             store = open_store(self._where, create_ok=True)
         with contextlib.closing(store), opening.only_writer(self._where):
             if recipe is not None and store.recipe() is None:
-                store.create(recipe.to_plain(), recipe.dim)
+                store.create(recipe.to_plain(), recipe.dim, recipe.storage)
             index = Index(store, self._where)
             self._loader.settle(index.recipe)
             yield index
@@ -297,11 +305,8 @@ class Indexer:
         found = survey(index, selection)
         report = _begun(found)
         if found.pending:
-            from indexer.pipeline import Run
-
-            models = functools.cache(lambda: self._loader.checked_models(index.recipe, self._where))
             pending = (each for each in candidates(index, selection) if each.pending)
-            report = Run(index, models, work, report).take_all(pending)
+            report = self._run_over(index, work, report).take_all(pending)
             if report.images:
                 index.optimise()
         if report.complete and found.gone:
@@ -312,6 +317,18 @@ class Indexer:
         work.on_progress(report)
         return report
 
+    def _run_over(self, index: Index, work: Work, found: Report) -> Run | ClusterRun:
+        if self._cluster is not None:
+            from indexer.distributed.run import ClusterRun
+
+            self._loader.unload()  # they are loaded where they are needed
+            choice, where, cluster = self._loader.choice(), self._where, self._cluster
+            return ClusterRun(index, work, found, choice=choice, where=where, cluster=cluster)
+        from indexer.pipeline import Run
+
+        models = functools.cache(lambda: self._loader.checked_models(index.recipe, self._where))
+        return Run(index, models, work, found)
+
     def _rebuild(self, index: Index, store: Store, selection: Selection, work: Work) -> Report:
         """Index everything anew into a draft, which replaces the index when it is complete."""
         roots, folders = index.roots(), index.folders()
@@ -319,7 +336,7 @@ class Indexer:
             follow.refuse_missing(index, root)
         everything = _with_own(selection, index)
         recipe, place = self._loader.recipe(), draft_location(self._where)
-        with contextlib.closing(opening.draft(place, recipe)) as kept:
+        with contextlib.closing(opening.draft(place, recipe, store.storage())) as kept:
             draft = Index(kept, place)
             for root, path in roots.items():
                 draft.move_root(root, path, whole=root in folders)
@@ -345,7 +362,7 @@ def _begun(found: Survey) -> Report:
 
 def _absolute(paths: Paths) -> tuple[Path, ...]:
     given = [paths] if isinstance(paths, str | Path) else paths
-    return tuple(outermost(Path(path).expanduser().resolve() for path in given))
+    return tuple(outermost(library.as_path(path).expanduser().resolve() for path in given))
 
 
 def _patterns(exclude: str | Sequence[str]) -> tuple[str, ...]:

@@ -72,6 +72,10 @@ class Loader:
             masks = dataclasses.replace(masks, points_per_batch=self._choice.points_per_batch)
         self._profile = dataclasses.replace(profile, masks=masks)
 
+    def choice(self) -> Choice:
+        """Return the choice with the profile that was decided on, for another process."""
+        return dataclasses.replace(self._choice, profile=self._settled())
+
     def models(self) -> Models:
         """Load the models of the profile, once.
 

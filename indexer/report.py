@@ -50,6 +50,7 @@ class Report:
         pending: files that the run has still to take up.
         images: pictures indexed.
         segments: segments of those.
+        resumed: of the pictures indexed, those that a cluster had computed for an earlier run.
         copies: files whose picture was indexed already and still lies elsewhere too.
         renamed: files whose picture was indexed under a name that is gone.
         failed: files that could not be indexed in this run.
@@ -69,6 +70,7 @@ class Report:
     pending: int = 0
     images: int = 0
     segments: int = 0
+    resumed: int = 0
     copies: int = 0
     renamed: int = 0
     failed: int = 0

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from indexer.report import Report
 
 if TYPE_CHECKING:  # the models import torch, which a run with nothing new never needs
-    from indexer.detections import Detections
+    from indexer.detections import Detection, Detections
     from indexer.embedding import Embedder
     from indexer.segmentation.segmenter import Segmenter
 
@@ -61,3 +61,7 @@ class Work:
     stopped: Callable[[], bool]
     on_progress: Callable[[Report], None]
     started: float
+
+    def detections_of(self, path: str) -> Sequence[Detection]:
+        """Return what a detector found in the file at a path; empty without a detector."""
+        return () if self.detections is None else self.detections.of(path)

@@ -10,6 +10,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 
 from indexer.errors import QueryError
+from indexer.library import S3Path, as_path, is_folder
 from indexer.roots import prefixes
 from indexer.store.base import AnyOf, Condition, Filter, Match, Near, Prefix, Range
 from indexer.store.points import time_text
@@ -170,12 +171,15 @@ class Filters:
 
 def _below(path: str | Path, roots: dict[str, Path], *, literal: bool = False) -> Condition:
     """Return what selects the pictures in a folder, or (`literal`) whose path begins so."""
-    absolute = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - keeps links
-    # unlike their like in pathlib, these two say nothing of names that are too long, or go round
-    folder = str(path).endswith("/") or (not literal and os.path.isdir(absolute))  # noqa: PTH112
-    # a link inside the library is indexed by its own path, one that leads there is not
-    named = {*prefixes(absolute, roots, folder=folder)}
-    found = named | {*prefixes(Path(os.path.realpath(absolute)), roots, folder=folder)}
+    absolute = as_path(path)
+    if not isinstance(absolute, S3Path):
+        absolute = Path(os.path.abspath(absolute.expanduser()))  # noqa: PTH100 - keeps links
+    # unlike its like in pathlib, this says nothing of names that are too long, or go round
+    folder = str(path).endswith("/") or (not literal and is_folder(absolute))
+    found = {*prefixes(absolute, roots, folder=folder)}
+    if not isinstance(absolute, S3Path):
+        # a link inside the library is indexed by its own path, one that leads there is not
+        found |= {*prefixes(Path(os.path.realpath(absolute)), roots, folder=folder)}
     if not found:
         known = ", ".join(str(root) for root in roots.values())
         raise QueryError(f"{absolute} lies outside the library", f"its folders are: {known}")

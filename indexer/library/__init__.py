@@ -16,7 +16,9 @@ from indexer.library.decode import (
     preview,
     read,
 )
+from indexer.library.folders import has_entries, is_folder
 from indexer.library.paths import full_path, original, split_path, storable
+from indexer.library.remote import S3Path, as_path
 from indexer.library.scan import EXTENSIONS, Found, Problem, root_folder, scan
 
 #: What the stable failure codes of this package mean.
@@ -41,8 +43,12 @@ __all__ = [
     "Decoded",
     "Found",
     "Problem",
+    "S3Path",
+    "as_path",
     "decode",
     "full_path",
+    "has_entries",
+    "is_folder",
     "original",
     "preview",
     "read",

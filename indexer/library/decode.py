@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from indexer.errors import PictureError
 from indexer.library import formats
+from indexer.library.remote import S3Path
 from indexer.records import Picture
 
 if TYPE_CHECKING:
@@ -61,12 +62,15 @@ def read(location: Path, max_bytes: int = MAX_BYTES) -> Content:
     """Read a file and identify it by its content.
 
     Args:
-        location: a regular file.
+        location: a regular file, or an object.
         max_bytes: the largest file that is accepted.
 
     Raises:
         PictureError: `empty`, `too_large`, `unreadable` (retryable) or `vanished` (retryable).
     """
+    if isinstance(location, S3Path):
+        data = location.read_all(max_bytes)
+        return Content(data, hashlib.sha256(data).hexdigest())
     try:
         with open(location, "rb", opener=_open_at_once) as stream:
             data = _read_regular(stream, max_bytes)

@@ -11,7 +11,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from indexer.errors import SegsearchError
+from indexer.library import remote
 from indexer.library.paths import storable
+from indexer.library.remote import S3Path
 
 #: File names that end like this are candidates, whatever their case.
 EXTENSIONS = frozenset(
@@ -30,6 +32,9 @@ EXTENSIONS = frozenset(
         ".heif",
     }
 )
+
+#: Parts of the path of a bucket: the scheme and its name.
+_BUCKET = 2
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,8 @@ def root_folder(path: Path) -> Path:
     That is `path` itself, or the parent folder where `path` is a single file. Symbolic links in
     it are kept as they are.
     """
+    if isinstance(path, S3Path):
+        return path if path.is_dir() or len(path.parts) <= _BUCKET else path.parent
     absolute = Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute keeps ".." parts
     return absolute if absolute.is_dir() else absolute.parent
 
@@ -101,21 +108,33 @@ def scan(path: Path, exclude: Sequence[str] = ()) -> Iterator[Found | Problem]:
         SegsearchError: the root is missing or cannot be listed.
     """
     root = root_folder(path)
+    patterns = tuple(storable(pattern).rstrip("/") for pattern in exclude)
     try:
         info = path.stat()
         if not stat.S_ISDIR(info.st_mode):
             name = storable(path.name)
             return iter([Found(name, root / path.name, info.st_size, info.st_mtime_ns)])
+        if isinstance(root, S3Path):
+            return _objects(root, patterns)
         entries = _listed(root)
     except FileNotFoundError as error:
         hint = "check the spelling, and that the drive is mounted"
         raise SegsearchError(f"there is no file or folder {path}", hint) from error
     except OSError as error:
         hint = "check its permissions"
-        raise SegsearchError(f"{path} cannot be read: {error.strerror}", hint) from error
-    walk = _Walk(tuple(storable(pattern).rstrip("/") for pattern in exclude))
+        raise SegsearchError(f"{path} cannot be read: {remote.reason(error)}", hint) from error
+    walk = _Walk(patterns)
     walk.first_visit(info)
     return walk.run(entries)
+
+
+def _objects(root: S3Path, exclude: Sequence[str]) -> Iterator[Found | Problem]:
+    for path, info in remote.walk(root, exclude):
+        if isinstance(info, OSError):
+            message = f"it cannot be listed ({remote.reason(info)}): check the service"
+            yield Problem(path, "unreadable", message)
+        elif info.extension and f".{info.extension.lower()}" in EXTENSIONS:
+            yield Found(path, S3Path(f"s3://{info.path}"), info.size, info.mtime_ns)
 
 
 class _Walk:
