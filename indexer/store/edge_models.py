@@ -58,6 +58,8 @@ def config_of(kind: Kind, dim: int, storage: Storage) -> qe.EdgeConfig:
         m=storage.hnsw_m,
         ef_construct=storage.hnsw_ef_construct,
         full_scan_threshold=_FULL_SCAN_KB,
+        # links for each payload index would take longer to build than all the others
+        payload_m=0,
         memory=first,
     )
     return qe.EdgeConfig(
@@ -82,7 +84,11 @@ def search_params(storage: Storage) -> qe.SearchParams:
     """Return how a search goes about it."""
     quantized = storage.quantization != "none"
     rescoring = qe.QuantizationSearchParams(rescore=True, oversampling=storage.oversampling)
-    return qe.SearchParams(hnsw_ef=storage.hnsw_ef, quantization=rescoring if quantized else None)
+    return qe.SearchParams(
+        hnsw_ef=storage.hnsw_ef,
+        quantization=rescoring if quantized else None,
+        acorn=qe.AcornSearchParams(enable=True),  # finds its way where a filter leaves few
+    )
 
 
 def _quantization(

@@ -20,6 +20,7 @@ from indexer.profiles import configs_dir
 from indexer.segmentation import segmenter
 from search import cli
 from search.api.app import create_app
+from tests.indexer.store.facade import Facade
 from tests.search.conftest import Run
 
 
@@ -143,6 +144,12 @@ def _readme_examples() -> Iterator[list[str]]:
             yield shlex.split(line, comments=True)
 
 
+@pytest.fixture
+def qdrant() -> Iterator[Facade]:
+    with Facade() as facade:
+        yield facade
+
+
 def test_the_examples_run(
     run: Callable[..., Run],
     *,
@@ -151,6 +158,7 @@ def test_the_examples_run(
     where: str,
     monkeypatch: pytest.MonkeyPatch,
     fast_yaml: str,
+    qdrant: Facade,
 ) -> None:
     """Every example of the README and of every --help, in a folder that has what they name."""
     monkeypatch.chdir(tmp_path)
@@ -176,6 +184,7 @@ def test_the_examples_run(
         "./old-photos": "./photos",
         "balanced": fast_yaml,  # others would be downloaded, or take longer
         "demo": fast_yaml,
+        "http://localhost:6333/photos": f"{qdrant.url}/photos",
     }
     shutil.copy(configs_dir() / "demo.yaml", tmp_path / "mine.yaml")
     box = {"file_name": "a.png", "bbox": [10, 10, 40, 30], "category_name": "mug", "score": 0.9}
