@@ -14,6 +14,7 @@ from indexer.recipe import Recipe
 from indexer.roots import owner
 from indexer.store import discard, is_server, layout, open_store
 from indexer.store.base import Store
+from indexer.store.schema import TRANSFER_MARK
 from indexer.store.storage import Storage
 
 
@@ -57,7 +58,9 @@ def draft(place: str, recipe: Recipe, storage: Storage) -> Store:
     plain = store.recipe()
     parts = ("format", "vector_space", "segmentation")
     new = recipe.to_plain()
-    if plain is not None and any(plain[part] != new[part] for part in parts):
+    if plain is not None and (
+        any(plain[part] != new[part] for part in parts) or store.get("roots", [TRANSFER_MARK])
+    ):
         store.close()
         discard(place)
         store, plain = open_store(place, create_ok=True), None

@@ -15,6 +15,9 @@ IndexType = Literal["keyword", "uuid", "integer", "float", "bool", "datetime", "
 #: Version of the stored layout; raised when an older index can no longer be read as it is.
 FORMAT = 3
 
+#: A record among the roots of a draft that a transfer fills: indexing must not go on with it.
+TRANSFER_MARK = "00000000-0000-0000-0000-000000000000"
+
 INDEXES: dict[Kind, dict[str, IndexType]] = {
     "images": {
         "paths": "keyword",

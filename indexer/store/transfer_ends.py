@@ -17,9 +17,7 @@ from indexer.store import discard, draft_location, open_store
 from indexer.store.archive import is_archive
 from indexer.store.archive.manifest import Head
 from indexer.store.base import EVERYTHING, KINDS, Filter, HasId, Kind, Point, Store
-
-#: A record among the roots of a draft on its way: it tells it from one that is built by indexing.
-MARK = "00000000-0000-0000-0000-000000000000"
+from indexer.store.schema import TRANSFER_MARK
 
 _POLL_S = 1.0
 
@@ -185,7 +183,7 @@ class _StoreDraft(_StoreRecords):
             discard(self._place)
             store = open_store(self._place, create_ok=True)
             store.create(head.recipe, head.dim, head.storage)
-        store.upsert("roots", [Point(MARK, {"transfer": source})])
+        store.upsert("roots", [Point(TRANSFER_MARK, {"transfer": source})])
         super().__init__(store)
 
     def append(self, kind: Kind, points: Sequence[Point]) -> None:
@@ -201,7 +199,7 @@ class _StoreDraft(_StoreRecords):
                 progress = self._store.optimising()
                 building(None if progress is None else progress.done)
             work.result()
-        self._store.delete("roots", Filter((HasId((MARK,)),)))
+        self._store.delete("roots", Filter((HasId((TRANSFER_MARK,)),)))
         self._store.flush()
         self._store.close()
         with closing(open_store(self._target, create_ok=True)) as target:
@@ -212,7 +210,7 @@ class _StoreDraft(_StoreRecords):
         discard(self._place)
 
     def _where(self, kind: Kind) -> Filter:
-        return Filter(must_not=(HasId((MARK,)),)) if kind == "roots" else EVERYTHING
+        return Filter(must_not=(HasId((TRANSFER_MARK,)),)) if kind == "roots" else EVERYTHING
 
 
 def _begun(place: str, head: Head) -> Store | None:

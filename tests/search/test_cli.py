@@ -207,6 +207,8 @@ def test_the_examples_run(
     shutil.copytree(where, tmp_path / "idx", ignore=of_host)
     examples = [e for _, help_text in _commands() for e in _examples(help_text)]
     for example in dict.fromkeys(map(tuple, [*examples, *_readme_examples()])):
+        if "--engine" in example:  # Ray takes its time: tests/indexer/test_distributed.py
+            continue
         command, *words = [word for word in example if word != "segsearch"]
         words = [command, *(stand_ins.get(word, word) for word in words)]
         if command == "index" and "--profile" in words:
