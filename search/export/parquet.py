@@ -25,8 +25,7 @@
                                 for; the column is there if the index's recipe is given
 =============================== ==================================================================
 
-The metadata of the file has the recipe of the index as JSON under `segsearch`. The only module that
-imports pyarrow.
+The metadata of the file has the recipe of the index as JSON under `segsearch`.
 """
 
 from __future__ import annotations
