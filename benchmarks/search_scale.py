@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from benchmarks.search_latency import records, regions
 from benchmarks.search_scale_peers import peer_disk_mb, rss_anon_mb
 from indexer.records import Vector, image_id, segment_id
 from indexer.store import open_store, wire
-from indexer.store.base import Filter, Match, Prefix, Range, Store
+from indexer.store.base import EVERYTHING, Filter, Match, Prefix, Range, Store
 from indexer.store.points import segment_point
 from indexer.store.storage import DEFAULT_STORAGE, Storage
 
@@ -127,6 +128,10 @@ def _searched(where: Path, drawn: Mixture, ids: Sequence[str]) -> dict[str, floa
         figures["recall"] = _recall(store, drawn, rows)
         for name, where_ in _filters().items():
             figures |= _timed(store, drawn, f"search_{name}", where_)
+        for name, rows_left in _left_by_filters(len(ids)).items():
+            best = exact(drawn.vectors[rows_left], drawn.queries, _K)
+            left = replace(drawn, nearest=rows_left[best])
+            figures[f"recall_{name}"] = _recall(store, left, rows, _filters()[name])
         contact = wire.find(where)
         assert contact is not None
         figures["rss_anon_mb"] = rss_anon_mb(contact.pid)
@@ -138,7 +143,7 @@ def _timed(
     store: Store,
     drawn: Mixture,
     name: str,
-    where: Filter = Filter(),  # noqa: B008 - frozen
+    where: Filter = EVERYTHING,
 ) -> dict[str, float]:
     calls = [
         partial(store.search, "segments", query, where=where, limit=_K) for query in drawn.queries
@@ -147,14 +152,25 @@ def _timed(
     return percentiles(name, milliseconds(calls))
 
 
-def _recall(store: Store, drawn: Mixture, rows: Mapping[str, int]) -> float:
+def _recall(
+    store: Store, drawn: Mixture, rows: Mapping[str, int], where: Filter = EVERYTHING
+) -> float:
     found: NDArray[np.int64] = np.array(
         [
-            [rows[hit.id] for hit in store.search("segments", query, limit=_K)]
+            [rows[hit.id] for hit in store.search("segments", query, where=where, limit=_K)]
             for query in drawn.queries
         ]
     )
     return recall(found, drawn.nearest)
+
+
+def _left_by_filters(count: int) -> dict[str, NDArray[np.int64]]:
+    """Return which rows two of the filters leave; see `benchmarks.search_latency.records`."""
+    images = np.arange(count) // _PER_IMAGE
+    return {
+        "by_camera": np.flatnonzero(images % 10 == 4),  # noqa: PLR2004
+        "by_folder": np.flatnonzero((images % 10 == 7) & (images % 1000 == 17)),  # noqa: PLR2004
+    }
 
 
 def _filters() -> dict[str, Filter]:

@@ -40,7 +40,7 @@ class Storage:
     oversampling: float = 2.0
     hnsw_m: int = 16
     hnsw_ef_construct: int = 100
-    hnsw_ef: int = 128
+    hnsw_ef: int = 384
     shards: int = 1
     replicas: int = 1
 
