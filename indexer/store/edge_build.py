@@ -80,7 +80,9 @@ class Build:
         """Return how far it has come; of the building, an estimate from the CPU time used."""
         match self._stage:
             case "copying":
-                return Progress("copying", min(1.0, layout.disk_usage(self._folder) / self._size))
+                return Progress(
+                    "copying", min(1.0, layout.disk_usage(self._folder) / max(1, self._size))
+                )
             case "building":
                 return Progress("building", self._built())
             case stage:
@@ -121,7 +123,8 @@ class Build:
     def _built(self) -> float | None:
         if self._pid is None or (spent := _cpu_seconds(self._pid)) is None:
             return None
-        size = self._points * math.log2(max(2, self._points)) * self._dim / _DIM
+        points = max(2, self._points)
+        size = points * math.log2(points) * self._dim / _DIM
         return min(_ALMOST, spent / (_SECONDS * size))
 
 

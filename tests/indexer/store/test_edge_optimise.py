@@ -124,6 +124,16 @@ def test_searches_and_writes_go_on_meanwhile(folder: Path) -> None:
         store.check()
 
 
+def test_progress_of_what_is_empty(tmp_path: Path) -> None:
+    with closing(HostedStore(tmp_path)) as store:
+        store.create({"made": "here"}, DIM)
+        worker = threading.Thread(target=store.optimise, args=(Storage(memory="mmap"),))
+        worker.start()
+        while worker.is_alive():
+            store.optimising()
+        assert store.storage().memory == "mmap"
+
+
 def test_storage_is_kept_and_can_be_changed(folder: Path) -> None:
     small = Storage(quantization="turbo4", memory="mmap", hnsw_ef=64)
     with closing(EdgeStore(folder)) as store:
