@@ -31,6 +31,9 @@ _QUANTILE = 0.99
 #: Below this size, KB, what a filter leaves is compared one by one.
 _FULL_SCAN_KB = 10_000
 
+#: Candidates of a search with a filter, at most, and the share that a filter leaves for ACORN.
+_FILTERED_EF, _FEW_LEFT = 128, 0.25
+
 _NOTHING = qe.HasIdCondition(set())
 
 _IndexParams = (
@@ -58,7 +61,8 @@ _INDEX_PARAMS: dict[IndexType, _IndexParams] = {
 
 def config_of(kind: Kind, dim: int, storage: Storage) -> qe.EdgeConfig:
     """Return how Edge keeps the records of a kind."""
-    first = qe.Memory.Pinned if storage.memory == "ram" else qe.Memory.Cold
+    # not pinned: Edge would read it from the disk anew each time that an index is opened
+    first = qe.Memory.Cached if storage.memory == "ram" else qe.Memory.Cold
     full = qe.Memory.Cached if storage.quantization == "none" else qe.Memory.Cold
     # A shard must have some vector, even where no point will ever have one.
     vectors = qe.EdgeVectorParams(
@@ -92,14 +96,19 @@ def create_shard(path: str, kind: Kind, dim: int, storage: Storage) -> qe.EdgeSh
     return shard
 
 
-def search_params(storage: Storage) -> qe.SearchParams:
-    """Return how a search goes about it."""
+def search_params(storage: Storage, *, filtered: bool) -> qe.SearchParams:
+    """Return how a search goes about it.
+
+    Where a filter leaves few, their links do not hang together, and Qdrant's ACORN looks at the
+    links of those that are left out as well: it finds more with fewer candidates, each of which
+    takes longer.
+    """
     quantized = storage.quantization != "none"
     rescoring = qe.QuantizationSearchParams(rescore=True, oversampling=storage.oversampling)
     return qe.SearchParams(
-        hnsw_ef=storage.hnsw_ef,
+        hnsw_ef=min(storage.hnsw_ef, _FILTERED_EF) if filtered else storage.hnsw_ef,
         quantization=rescoring if quantized else None,
-        acorn=qe.AcornSearchParams(enable=True),  # finds its way where a filter leaves few
+        acorn=qe.AcornSearchParams(enable=filtered, max_selectivity=_FEW_LEFT),
     )
 
 

@@ -247,7 +247,7 @@ class EdgeShards:
     ) -> list[answers.Scored[qe.ScoredPoint]]:
         """Rank points, with either their payloads or their vectors."""
         answers.check_query(kind, vector, self._dim)
-        params = search_params(self.settings.storage)
+        params = search_params(self.settings.storage, filtered=where != EVERYTHING)
 
         def fetch(number: int) -> list[answers.Scored[qe.ScoredPoint]]:
             request = qe.QueryRequest(

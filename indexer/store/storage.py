@@ -25,8 +25,8 @@ class Storage:
         quantization: what a search goes through first, before it compares the nearest by their
             full vectors, which are on the disk: `int8`, a byte for each number; `turbo4`, half a
             byte (Qdrant's TurboQuant); `none`, the full vectors themselves.
-        memory: whether what a search goes through first is held in `ram`, or mapped from the
-            disk (`mmap`) and kept in memory as long as nothing else needs it.
+        memory: whether what a search goes through first is read into `ram` when the index is
+            opened, or mapped from the disk (`mmap`) and read when it is first needed.
         oversampling: how many times as many as are asked for are compared in full; at least 1.
         hnsw_m: links of each vector to its neighbours in the HNSW graph.
         hnsw_ef_construct: candidates that are looked at to choose these.
@@ -40,7 +40,7 @@ class Storage:
     oversampling: float = 2.0
     hnsw_m: int = 16
     hnsw_ef_construct: int = 100
-    hnsw_ef: int = 384
+    hnsw_ef: int = 320
     shards: int = 1
     replicas: int = 1
 
