@@ -136,6 +136,13 @@ def _cpu_seconds(pid: int) -> float | None:
     return None
 
 
+def _forget_quantization(config: Path) -> None:
+    """Have Edge take ours: it takes none for "as before"."""
+    known = json.loads(config.read_text("utf-8"))
+    known["quantization_config"] = None
+    config.write_text(json.dumps(known), "utf-8")
+
+
 def main() -> None:
     """Build in the folder named on the command line, after its kind, dimension and storage."""
     import qdrant_edge as qe
@@ -148,6 +155,7 @@ def main() -> None:
     if sys.platform == "linux":  # nobody would use what is built when the host has ended
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     storage = Storage.from_plain(json.loads(plain))
+    _forget_quantization(Path(folder) / "edge_config.json")
     shard = qe.EdgeShard.load(folder, config_of(kind, int(dim), storage))
     shard.optimize()
     shard.flush()

@@ -103,11 +103,10 @@ def search_params(storage: Storage, *, filtered: bool) -> qe.SearchParams:
     links of those that are left out as well: it finds more with fewer candidates, each of which
     takes longer.
     """
-    quantized = storage.quantization != "none"
     rescoring = qe.QuantizationSearchParams(rescore=True, oversampling=storage.oversampling)
     return qe.SearchParams(
         hnsw_ef=min(storage.hnsw_ef, _FILTERED_EF) if filtered else storage.hnsw_ef,
-        quantization=rescoring if quantized else None,
+        quantization=rescoring,
         acorn=qe.AcornSearchParams(enable=filtered, max_selectivity=_FEW_LEFT),
     )
 

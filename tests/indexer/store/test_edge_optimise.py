@@ -148,6 +148,17 @@ def test_storage_is_kept_and_can_be_changed(folder: Path) -> None:
         store.check()
 
 
+def test_quantised_vectors_go_when_they_are_not_wanted(folder: Path) -> None:
+    (data,) = folder.glob("shards-*")
+    quantised = "segments*/segments/*/vector_storage/quantized.data"
+    with closing(EdgeStore(folder)) as store:
+        store.optimise()
+        assert list(data.glob(quantised))
+        store.optimise(Storage(quantization="none"))
+        assert not list(data.glob(quantised))
+        assert store.count("segments") == COUNT
+
+
 def test_a_builder_that_is_killed_leaves_the_index_as_it_was(
     folder: Path, store: EdgeStore
 ) -> None:
