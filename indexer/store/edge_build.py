@@ -71,7 +71,8 @@ class Build:
                 self._stage = "catching up"
                 self._shard.replace(self._folder, journal)
         except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            if self._shard.folder != self._folder:  # it may have taken the shard's place already
+                shutil.rmtree(self._folder, ignore_errors=True)
             raise
         finally:
             journal.unlink(missing_ok=True)

@@ -204,7 +204,7 @@ class Shard:
             old, self._shard = self._shard, fresh
         if old is not None:
             old.close()
-        shutil.rmtree(old_folder)
+        shutil.rmtree(old_folder, ignore_errors=True)  # what stays is cleared by the next opening
 
     def new_folder(self) -> Path:
         """Return a folder, not there yet, for a shard that is to take the place of this one."""
