@@ -5,19 +5,21 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from indexer import follow, library
+from indexer.errors import SegsearchError
 from indexer.index import Index
 from indexer.records import File
 from indexer.report import Survey
-from indexer.roots import owner
+from indexer.roots import outermost, owner
 
 if TYPE_CHECKING:
     from indexer.detections import Detections
 
+Paths = str | Path | Sequence[str | Path]
 State = Literal["new", "changed", "retry", "unchanged", "known_failures"]
 
 #: Files whose records are looked up at once.
@@ -96,6 +98,37 @@ class Selection:
     def all_paths(self) -> tuple[Path, ...]:
         """The paths, and what is gone."""
         return (*self.paths, *self.gone)
+
+
+def absolute(paths: Paths) -> tuple[Path, ...]:
+    """Return the absolute paths of files and folders, none of them inside another."""
+    given = [paths] if isinstance(paths, str | Path) else paths
+    return tuple(outermost(library.as_path(path).expanduser().resolve() for path in given))
+
+
+def patterns(exclude: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the patterns, be it one or several."""
+    return (exclude,) if isinstance(exclude, str) else tuple(exclude)
+
+
+def or_own(selection: Selection, index: Index) -> Selection:
+    """Return the selection; where it names no path, of all that the index follows.
+
+    Raises:
+        SegsearchError: nothing of that is there.
+    """
+    if selection.paths:
+        return selection
+    own, gone = follow.own_paths(index)
+    if not own and not gone:
+        raise SegsearchError("none of the index's own folders is there", "name those to index")
+    return replace(selection, paths=tuple(own), gone=tuple(gone))
+
+
+def with_own(selection: Selection, index: Index) -> Selection:
+    """Return the selection with all that the index follows."""
+    own, _ = follow.own_paths(index)
+    return replace(selection, paths=tuple(outermost([*own, *selection.paths])))
 
 
 def candidates(

@@ -367,7 +367,7 @@ def _watch(indexer: Indexer, task: _Task, stopped: threading.Event) -> None:
 
 def _write_figures(figures: dict[str, Any], output: Format) -> None:
     console.write(json.dumps(figures, indent=2 if output is Format.json else None))
-    sys.stdout.flush()  # whoever watches wants it now
+    console.write_out()  # whoever watches wants it now
 
 
 def main() -> None:

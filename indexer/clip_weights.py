@@ -110,15 +110,18 @@ def _load(profile: ClipProfile) -> tuple[str, Any, str]:
             model = _create(name, None)
         return name, model, models.state_fingerprint(model)
     if name.startswith(FOLDER):
+        _check_folder(Path(name.removeprefix(FOLDER)))
         model = _create(name, None, require_pretrained=True)
         return name, model, models.state_fingerprint(model)
     if name.startswith(HUB):
         tokenizer, weights = _from_hub(name)
+        _check_folder(weights.parent)
         folder = f"{FOLDER}{weights.parent}"  # by its hub name, open_clip would ask the hub again
         model = _create(folder, None, require_pretrained=True)
         return tokenizer, model, models.file_fingerprint(weights)
     source = _tag_or_path(name, profile.pretrained)
     weights = _weights_file(name, source)
+    models.check_safe(weights)
     model = _create(
         name, str(weights), require_pretrained=True, force_preprocess_cfg=_preprocess(name, source)
     )
@@ -244,8 +247,26 @@ def _from_hub(name: str) -> tuple[str, Path]:
     repo = name.removeprefix(HUB)
     weights = models.fetch_from_hub(repo, repo, HUB_FILES)
     config = models.fetch_from_hub(repo, repo, (_HUB_CONFIG,))
-    text = json.loads(config.read_text(encoding="utf-8")).get("model_cfg", {}).get("text_cfg", {})
+    try:
+        given = json.loads(config.read_text(encoding="utf-8"))
+        text = given.get("model_cfg", {}).get("text_cfg", {})
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise ModelError(f"the CLIP configuration {config} cannot be read: {error}") from error
     return name if text.get("hf_tokenizer_name") else f"{FOLDER}{weights.parent}", weights
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse weights of more than tensors; and none, for which others would be fetched."""
+    from open_clip.factory import _find_checkpoint_in_dir
+
+    if not (folder / _HUB_CONFIG).is_file():
+        return  # open_clip says so
+    file = _find_checkpoint_in_dir(folder)
+    if file is None:
+        raise ModelError(
+            f"the weights in {folder} could not be loaded: there are none", "add a .safetensors"
+        )
+    models.check_safe(Path(file))
 
 
 def _in_folder(folder: Path) -> Path:
@@ -268,9 +289,11 @@ def _create(name: str, pretrained: str | None, **options: Any) -> Any:  # noqa: 
 
 
 def _tokenizer(name: str) -> Tokenizer:
+    """Return what makes tokens; one that brings its own code is refused."""
     import open_clip
 
     try:
+        _check_tokenizer(name, open_clip.get_model_config(name) or {})
         tokenizer: Tokenizer = open_clip.get_tokenizer(name)
     except ImportError as error:
         raise ModelError(
@@ -280,3 +303,12 @@ def _tokenizer(name: str) -> Tokenizer:
     except (OSError, ValueError) as error:
         raise models.weights_unavailable(f"the tokenizer of {name}", error) from error
     return tokenizer
+
+
+def _check_tokenizer(name: str, config: Mapping[str, Any]) -> None:
+    """Refuse a configuration that asks for a tokenizer's own code to be run."""
+    asked = (config.get("text_cfg") or {}).get("tokenizer_kwargs") or {}
+    if "trust_remote_code" in asked:
+        raise ModelError(
+            f"the tokenizer of {name} wants to run code of its own", "take a model that does not"
+        )

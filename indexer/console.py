@@ -1,21 +1,24 @@
 """The edge between the commands and the terminal: output, errors, exit codes.
 
 Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage,
-3 done but some files failed, 130 interrupted.
+3 done but some files failed, 130 interrupted. A stderr that is gone is no reason to end; without
+its stdout, a command ends with 1.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import logging
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -24,6 +27,8 @@ from indexer.errors import SegsearchError
 EXIT_FAILED = 1
 EXIT_SOME_FAILED = 3
 EXIT_INTERRUPTED = 130
+#: Why nothing is to be said of output that nobody reads: head or less has ended, the terminal has.
+_READER_IS_GONE = (errno.EPIPE, errno.EIO)
 #: Seconds between two lines of a `StatusLine`.
 _TERMINAL_PAUSE_S, _LOG_PAUSE_S = 0.2, 10.0
 EPILOG = "With --debug, errors come with a traceback."
@@ -62,9 +67,15 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How to print the
 
 
 def say(text: str) -> None:
-    """Write a line to stderr."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    """Write a line to stderr, if somebody can still see it."""
+    _tell(text + "\n")
+
+
+def _tell(text: str) -> None:
+    # the terminal was closed, or the disk of the log is full: what is done matters more
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 class StatusLine:
@@ -86,20 +97,41 @@ class StatusLine:
             say(line())
             return
         width = shutil.get_terminal_size().columns - 1
-        sys.stderr.write("\r\x1b[K" + one_line(line())[:width])
-        sys.stderr.flush()
+        _tell("\r\x1b[K" + one_line(line())[:width])
 
     def end(self) -> None:
         """Leave an empty line on a terminal, for what follows."""
         if self._terminal:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            _tell("\r\x1b[K")
 
 
 def write(text: str) -> None:
     """Write a line of data to stdout; what the terminal cannot show is escaped."""
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    with _keeping_output():
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def write_out() -> None:
+    """Hand on now what `write` may still hold."""
+    with _keeping_output():
+        sys.stdout.flush()
+
+
+class _OutputLost(Exception):
+    """What was written to stdout got nowhere."""
+
+    def __init__(self, why: OSError) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+@contextlib.contextmanager
+def _keeping_output() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _OutputLost(error) from error
 
 
 def write_rows(
@@ -125,21 +157,53 @@ def run(app: typer.Typer) -> None:
     """Run a command line: errors of ours become a message and an exit code."""
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    _complete_streams()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("huggingface_hub").propagate = False  # it has a handler of its own
+    code: int | str | None = 0
+    lost: OSError | None = None
     try:
         app()
+    except SystemExit as end:
+        code = end.code
+    except _OutputLost as error:
+        lost = error.why
     except SegsearchError as error:
         if debug:
             raise
         say(f"error: {error.message}")
         if error.hint:
             say(f"  → {error.hint}")
-        sys.exit(EXIT_FAILED)
-    except BrokenPipeError:
-        # the reader of stdout (head, less) is gone: nothing is left to say, not even at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_FAILED)
+        code = EXIT_FAILED
+    lost = _let_go(sys.stdout) or lost
+    if lost is not None:
+        code = code or EXIT_FAILED
+        if lost.errno not in _READER_IS_GONE:
+            say(f"error: the output could not be written: {lost.strerror}")
+    _let_go(sys.stderr)
+    sys.exit(code)
+
+
+def _complete_streams() -> None:
+    """Let standard streams that are closed lead nowhere; the next open file would be in place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
+
+
+def _let_go(stream: TextIO) -> OSError | None:
+    """Write out what a stream holds; if that fails return why, and forget it."""
+    try:
+        stream.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return error
+    return None
 
 
 def readable(path: str | Path) -> str:

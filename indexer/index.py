@@ -81,12 +81,12 @@ class Index:
 
     def roots(self) -> dict[str, Path]:
         """Return the library roots: id → absolute path."""
-        return {point.id: _root_path(point) for point in self._all("roots")}
+        return {point.id: root_path(point) for point in self._all("roots")}
 
     def folders(self) -> dict[str, Path]:
         """Return those library roots that are followed as a whole: id → absolute path."""
         whole = (point for point in self._all("roots") if point.payload.get("whole", True))
-        return {point.id: _root_path(point) for point in whole}
+        return {point.id: root_path(point) for point in whole}
 
     def add_root(self, path: Path, *, whole: bool = True) -> str:
         """Remember a library root by its absolute path and return its id.
@@ -387,7 +387,8 @@ class Index:
             after = page.next
 
 
-def _root_path(point: Point) -> Path:
+def root_path(point: Point) -> Path:
+    """Return the absolute path that the record of a library root has."""
     return as_path(original(point.payload["path"]))
 
 

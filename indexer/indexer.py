@@ -13,17 +13,28 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from indexer import follow, library, opening
-from indexer.candidates import Selection, candidates, survey
+from indexer.candidates import (
+    Paths,
+    Selection,
+    absolute,
+    candidates,
+    or_own,
+    patterns,
+    survey,
+    with_own,
+)
+from indexer.checking import Findings
 from indexer.errors import IndexNotFound, SegsearchError
 from indexer.index import Index
 from indexer.loading import Choice, Loader
 from indexer.pixels import as_pixels
 from indexer.profiles import Profile, load_profile
 from indexer.recipe import Recipe
-from indexer.report import Report, Survey, peak_memory_bytes
-from indexer.roots import outermost
+from indexer.repairing import Checkup, Repaired
+from indexer.report import Report, Survey, begun
 from indexer.store import discard, draft_location, open_store
 from indexer.store.base import Store
+from indexer.store.room import Floor
 from indexer.work import BATCH_SIZE, Models, Work
 
 if TYPE_CHECKING:
@@ -37,8 +48,6 @@ if TYPE_CHECKING:
     from indexer.pipeline import Run
     from indexer.records import Region, Vector
     from indexer.segmentation.segmenter import Prompt
-
-Paths = str | Path | Sequence[str | Path]
 
 #: Threads that read and decode, unless told otherwise: more gain nothing beside SAM 2.
 _MOST_WORKERS = 4
@@ -132,14 +141,14 @@ class Indexer:
             SegsearchError: there is nothing to index, or the index, the models or the recipe do
                 not allow it. Pictures that cannot be used raise nothing: they are recorded.
         """
-        selection = Selection(_absolute(paths), _patterns(exclude), self._detections())
+        selection = Selection(absolute(paths), patterns(exclude), self._detections())
         size = (self._workers, self._batch_size, limit)
         work = Work(*size, self._grid, selection.detections, stopped, on_progress, time.monotonic())
         if rebuild:
             with self._opened() as (index, store):
                 return self._rebuild(index, store, selection, work)
         with self._writing(selection) as index:
-            return self._run(index, _or_own(selection, index), work, prune=prune)
+            return self._run(index, or_own(selection, index), work, prune=prune)
 
     def survey(
         self, paths: Paths = (), *, exclude: str | Sequence[str] = (), rebuild: bool = False
@@ -149,7 +158,7 @@ class Indexer:
         Raises:
             SegsearchError: a path is missing, or the index cannot be read.
         """
-        selection = Selection(_absolute(paths), _patterns(exclude), self._detections())
+        selection = Selection(absolute(paths), patterns(exclude), self._detections())
         try:
             store = open_store(self._where, create_ok=False)
         except IndexNotFound:
@@ -159,9 +168,45 @@ class Indexer:
         with contextlib.closing(store):
             index = Index(store, self._where)
             if rebuild:
-                return survey(None, _with_own(selection, index))
-            selection = _or_own(selection, index)
+                return survey(None, with_own(selection, index))
+            selection = or_own(selection, index)
             return survey(index, selection, follow.expected_roots(index, selection.paths))
+
+    def check(
+        self,
+        *,
+        repair: bool = False,
+        folders: Paths = (),
+        on_check: Callable[[int, int], None] = lambda _done, _total: None,
+        on_progress: Callable[[Report], None] = lambda _: None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> tuple[Findings, Repaired | None]:
+        """Read the index closely, see `indexer.checking`, and make anew what is damaged.
+
+        Args:
+            repair: whether to do that; what is sound is kept as it is.
+            folders: the library's folders, should the index have forgotten where they are.
+            on_check: told how many records of how many have been read; then, how many images of
+                how many have been kept.
+            on_progress: see `index`.
+            stopped: see `index`.
+
+        Returns:
+            What was found, and what was done about it, if anything was.
+
+        Raises:
+            Stopped: `stopped` asked for it before anything was made anew.
+            SegsearchError: the index cannot be opened; to repair, also see `index`.
+        """
+        size = (self._workers, self._batch_size, None)
+        found = self._detections()
+        work = Work(*size, self._grid, found, stopped, on_progress, time.monotonic())
+
+        def run(made: Index, files: tuple[Path, ...]) -> Report:
+            return self._run(made, Selection(files, (), found), work)
+
+        checkup = Checkup(self._where, self._opened, run, on_check, stopped)
+        return checkup.repaired(absolute(folders)) if repair else (checkup.look(), None)
 
     def forget(self, paths: Paths) -> int:
         """Remove from the index what lies in these files and folders; they need not be there.
@@ -174,7 +219,7 @@ class Indexer:
         """
         with self._opened() as (index, _):
             discard(draft_location(self._where))  # a rebuild that was stopped would remember
-            return follow.forget(index, _absolute(paths))
+            return follow.forget(index, absolute(paths))
 
     def folders(self, paths: Paths = ()) -> tuple[Path, ...]:
         """Return the absolute paths that `index` would look at.
@@ -182,7 +227,7 @@ class Indexer:
         Raises:
             IndexNotFound: no path is given, and there is no index.
         """
-        if given := _absolute(paths):
+        if given := absolute(paths):
             return given
         with self._reading() as index:
             return tuple(follow.own_paths(index)[0])
@@ -296,14 +341,16 @@ class Indexer:
             )
         return self._loader.recipe()
 
-    def _run(self, index: Index, selection: Selection, work: Work, *, prune: bool) -> Report:
+    def _run(
+        self, index: Index, selection: Selection, work: Work, *, prune: bool = False
+    ) -> Report:
         self._loader.check_profile(index.recipe, self._where)
         for path in selection.paths:
             library.scan(path)  # raises, before anything is written for a misspelt path
         for path in selection.paths:
             opening.claim(index, path)
         found = survey(index, selection)
-        report = _begun(found)
+        report = begun(found)
         if found.pending:
             pending = (each for each in candidates(index, selection) if each.pending)
             report = self._run_over(index, work, report).take_all(pending)
@@ -318,6 +365,8 @@ class Indexer:
         return report
 
     def _run_over(self, index: Index, work: Work, found: Report) -> Run | ClusterRun:
+        floor = Floor(self._where)
+        floor.check()  # before models are loaded
         if self._cluster is not None:
             from indexer.distributed.run import ClusterRun
 
@@ -327,14 +376,14 @@ class Indexer:
         from indexer.pipeline import Run
 
         models = functools.cache(lambda: self._loader.checked_models(index.recipe, self._where))
-        return Run(index, models, work, found)
+        return Run(index, models, work, found, floor)
 
     def _rebuild(self, index: Index, store: Store, selection: Selection, work: Work) -> Report:
         """Index everything anew into a draft, which replaces the index when it is complete."""
         roots, folders = index.roots(), index.folders()
         for root in roots:
             follow.refuse_missing(index, root)
-        everything = _with_own(selection, index)
+        everything = with_own(selection, index)
         recipe, place = self._loader.recipe(), draft_location(self._where)
         with contextlib.closing(opening.draft(place, recipe, store.storage())) as kept:
             draft = Index(kept, place)
@@ -346,44 +395,3 @@ class Indexer:
         if report.complete:
             store.adopt(place)
         return report
-
-
-def _begun(found: Survey) -> Report:
-    """Return the report of a run that has only looked."""
-    return Report(
-        files=found.files,
-        unchanged=found.unchanged,
-        known_failures=found.known_failures,
-        pending=found.pending,
-        peak_memory_bytes=peak_memory_bytes(),
-        complete=found.pending == 0,
-    )
-
-
-def _absolute(paths: Paths) -> tuple[Path, ...]:
-    given = [paths] if isinstance(paths, str | Path) else paths
-    return tuple(outermost(library.as_path(path).expanduser().resolve() for path in given))
-
-
-def _patterns(exclude: str | Sequence[str]) -> tuple[str, ...]:
-    return (exclude,) if isinstance(exclude, str) else tuple(exclude)
-
-
-def _or_own(selection: Selection, index: Index) -> Selection:
-    """Return the selection; where it names no path, of all that the index follows.
-
-    Raises:
-        SegsearchError: nothing of that is there.
-    """
-    if selection.paths:
-        return selection
-    own, gone = follow.own_paths(index)
-    if not own and not gone:
-        raise SegsearchError("none of the index's own folders is there", "name those to index")
-    return replace(selection, paths=tuple(own), gone=tuple(gone))
-
-
-def _with_own(selection: Selection, index: Index) -> Selection:
-    """Return the selection with all that the index follows."""
-    own, _ = follow.own_paths(index)
-    return replace(selection, paths=tuple(outermost([*own, *selection.paths])))

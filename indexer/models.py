@@ -13,7 +13,7 @@ import json
 import os
 import pickle
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 #: A transformers-format SAM 2 state dict starts its keys with one of these; upstream's never do.
 _TRANSFORMERS_KEYS = ("vision_encoder.", "prompt_encoder.", "mask_decoder.", "shared_image_")
 _NOT_TENSORS = "it holds other things than tensors, or is damaged"
+#: Formats that cannot hold code, or are read by numpy, which runs none.
+_NEVER_CODE = (".safetensors", ".npz", ".npy")
 _SEEDED = "seeded:"
 
 #: Held while a model is built: the random state that seeded weights are drawn from, and the
@@ -249,18 +251,11 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
     if not path.is_file():
         raise WeightsUnavailable(f"there is no weights file {path}", "check the profile's path")
-    try:
+    with _reading(path):
         if path.suffix == ".safetensors":
             weights: object = load_file(path)
         else:
             weights = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error}") from error
-    except Exception as error:  # torch raises whatever the bytes lead its unpickler to
-        raise ModelError(
-            f"{path} is not a weights file that can be read safely: {_NOT_TENSORS}",
-            "use upstream's .pt, or a .safetensors file",
-        ) from error
     if isinstance(weights, Mapping) and isinstance(weights.get("model"), Mapping):
         weights = weights["model"]
     if not isinstance(weights, Mapping) or not all(
@@ -268,6 +263,36 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     ):
         raise ModelError(f"{path} holds no state dict", "use upstream's .pt or .safetensors")
     return dict(weights)
+
+
+def check_safe(path: Path) -> None:
+    """Refuse a weights file that is not of tensors alone, before a library of others reads it.
+
+    open_clip falls back to reading without this check where the bytes make the first try raise a
+    `TypeError`; with a torch before 2.6, or `TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`, that runs code.
+
+    Raises:
+        ModelError: it has other things in it, or is damaged.
+    """
+    import torch
+
+    if path.suffix not in _NEVER_CODE:
+        with _reading(path):
+            torch.load(path, map_location="meta", weights_only=True)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Say of whatever goes wrong that it is the file."""
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+    except Exception as error:  # torch raises whatever the bytes lead its unpickler to
+        raise ModelError(
+            f"{path} is not a weights file that can be read safely: {_NOT_TENSORS}",
+            "use upstream's .pt, or a .safetensors file",
+        ) from error
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:

@@ -1,10 +1,10 @@
 """The flow of an index run: read and decode → segment → embed → write, which overlap.
 
-Files are read and decoded by a few threads; the models have a thread of their own (several on a
-GPU, which does one picture's masks while the CPU finishes another's), and so has the writing. The
-queues between them are short, so that memory does not depend on the library's size. Everything
-stays in the order of the scan. Whatever is interrupted is done again by the next run; whatever is
-finished is skipped by it.
+Files are read by a few threads, each of which has a process decode its pictures; the models have a
+thread of their own (several on a GPU, which does one picture's masks while the CPU finishes
+another's), and so has the writing. The queues between them are short, so that memory does not
+depend on the library's size. Everything stays in the order of the scan. Whatever is interrupted is
+done again by the next run; whatever is finished is skipped by it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 
-from indexer import steps
+from indexer import library, steps
 from indexer.candidates import Candidate
 from indexer.index import Index
 from indexer.report import Report
 from indexer.stages import background, ordered
 from indexer.steps import DEPTH, Decoded, Read, Steps, needs_no_cutting
+from indexer.store.room import Floor
 from indexer.tally import Tally
 from indexer.work import Models, Work
 from indexer.writing import Known, Writer
@@ -27,7 +28,12 @@ class Run:
     """One index run."""
 
     def __init__(
-        self, index: Index, models: Callable[[], Models], work: Work, found: Report
+        self,
+        index: Index,
+        models: Callable[[], Models],
+        work: Work,
+        found: Report,
+        floor: Floor,
     ) -> None:
         """Prepare a run.
 
@@ -36,6 +42,7 @@ class Run:
             models: called in a thread of the run when the first new picture needs them, often.
             work: how.
             found: what the survey has found.
+            floor: what has to stay free on the index's disk.
         """
         self._index = index
         self._work = work
@@ -48,15 +55,17 @@ class Run:
             stopped=self._tally.stopped,
             begin=self._tally.begin,
         )
-        self._writer = Writer(index)
+        self._writer = Writer(index, floor)
+        self._decoders = library.Decoders(work.workers)
         self._begun = 0
         self._ended_early = False
 
     def take_all(self, pending: Iterable[Candidate]) -> Report:
         """Index these files, and return what has been done."""
-        self._flow(iter(pending))
-        while not self._cut_short and (again := self._writer.take_again()):
-            self._flow(iter(again))
+        with self._decoders:
+            self._flow(iter(pending))
+            while not self._cut_short and (again := self._writer.take_again()):
+                self._flow(iter(again))
         self._index.flush()
         return self._tally.end(complete=not self._cut_short)
 
@@ -86,7 +95,8 @@ class Run:
 
     def _read_one(self, candidate: Candidate) -> Read:
         detections = self._work.detections_of(candidate.path)
-        return steps.read(candidate, detections, self._tally.clock, self._is_done)
+        decode = self._decoders.decode
+        return steps.read(candidate, detections, self._tally.clock, self._is_done, decode)
 
     def _wanted(self, items: Generator[Read, None, None]) -> Generator[Read, None, None]:
         """Find the pictures that are to be cut; what comes of the others is known."""

@@ -89,6 +89,18 @@ class Report:
         return self.images + self.copies + self.renamed + self.failed
 
 
+def begun(found: Survey) -> Report:
+    """Return the report of a run that has only looked."""
+    return Report(
+        files=found.files,
+        unchanged=found.unchanged,
+        known_failures=found.known_failures,
+        pending=found.pending,
+        peak_memory_bytes=peak_memory_bytes(),
+        complete=found.pending == 0,
+    )
+
+
 def peak_memory_bytes() -> int:
     """Return the most resident memory that this process has had."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import PIL.Image
@@ -83,11 +83,13 @@ def read(
     detections: Sequence[Detection],
     clock: Clock,
     is_done: Callable[[Candidate, str], bool],
+    decode: Callable[[library.Content], library.Decoded],
 ) -> Read:
-    """Read and decode a file; one whose picture `is_done` (given its id) is not decoded."""
+    """Read and `decode` a file; one whose picture `is_done` (given its id) is not decoded."""
     found = candidate.found
     if isinstance(found, library.Problem):
         return Failed(candidate, Failure(found.reason, found.message, retryable=True))
+    candidate = _as_it_is_now(candidate, found)
     try:
         with clock.timed("read"):
             content = library.read(found.location)
@@ -95,9 +97,25 @@ def read(
         if is_done(candidate, image_id):
             return Known(candidate, image_id)
         with clock.timed("decode"):
-            return Decoded(candidate, image_id, library.decode(content), detections)
+            return Decoded(candidate, image_id, decode(content), detections)
     except PictureError as error:
         return Failed(candidate, Failure(error.reason, error.message, error.retryable))
+
+
+def _as_it_is_now(candidate: Candidate, found: library.Found) -> Candidate:
+    """Return the candidate with the size and time that its file has now, before it is read.
+
+    It may have been replaced since the scan, or be half replaced, and get its old time back later,
+    as with `cp -p`: what is read of it now must not be taken for what it is then.
+    """
+    if isinstance(found.location, library.S3Path):
+        return candidate
+    try:
+        info = found.location.stat()
+    except OSError:
+        return candidate  # reading it will tell
+    now = replace(found, size=info.st_size, mtime_ns=info.st_mtime_ns)
+    return replace(candidate, found=now)
 
 
 def needs_no_cutting(candidate: Candidate, indexed: Image | None) -> bool:

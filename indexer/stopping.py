@@ -5,6 +5,7 @@ Killing a run costs only the pictures it was at, so that ending the process hard
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -17,13 +18,18 @@ from indexer import console
 #: How long a run may take to get to a clean point: one step of a large model on a slow machine
 #: takes longer than that.
 PATIENCE_S = 4.0
+#: How long the last words may take: whoever should read them may not do so any more.
+_LAST_WORDS_S = 0.5
+#: Ctrl-C, a polite kill, and the end of the terminal.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def stop_at_signal(*, quiet: bool) -> Iterator[threading.Event]:
-    """Set an event at the first Ctrl-C or SIGTERM, instead of dying of it.
+    """Set an event at the first Ctrl-C, SIGTERM or SIGHUP, instead of dying of it.
 
-    If the block has not ended `PATIENCE_S` later, or at a second signal, the process ends.
+    If the block has not ended `PATIENCE_S` later, or at a second signal, the process ends. Signals
+    that whoever started the process had it ignore, as `nohup` does, stay ignored.
 
     Args:
         quiet: say nothing of it.
@@ -38,9 +44,10 @@ def stop_at_signal(*, quiet: bool) -> Iterator[threading.Event]:
         stopped.set()
         late.start()
         if not quiet:
-            console.say("\nstopping; once more to stop at once")
+            _say_at_once("\nstopping; once more to stop at once\n")
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in heeded}
     try:
         yield stopped
     finally:
@@ -49,8 +56,20 @@ def stop_at_signal(*, quiet: bool) -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+def _say_at_once(text: str) -> None:
+    """Write to stderr past its buffer, which the signal may have interrupted in the middle."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.write(sys.stderr.fileno(), text.encode())
+
+
 def _give_up(quiet: bool) -> None:
-    if not quiet:
-        console.say("stopped: run the same command again to go on")
-    sys.stdout.flush()
+    def last_words() -> None:
+        if not quiet:
+            _say_at_once("stopped: run the same command again to go on\n")
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stdout.flush()
+
+    said = threading.Thread(target=last_words, daemon=True)
+    said.start()
+    said.join(_LAST_WORDS_S)
     os._exit(console.EXIT_INTERRUPTED)

@@ -19,6 +19,7 @@ from indexer.candidates import Candidate
 from indexer.index import Index
 from indexer.records import Failure, File, Image, Picture, Region, Segment, Vector
 from indexer.store.points import image_point, segment_point
+from indexer.store.room import Floor
 
 #: What a record takes on the disk, over the bytes of its vector and of its payload as JSON:
 #: payload indexes, identifiers, room to grow. Measured on the embedded engine with 512-d vectors:
@@ -76,14 +77,20 @@ class Writer:
         under_way: ids of the pictures that some stage works on and that are not written yet.
     """
 
-    def __init__(self, index: Index) -> None:
-        """Write to this index."""
+    def __init__(self, index: Index, floor: Floor) -> None:
+        """Write to this index, as long as enough of its disk is free."""
         self.under_way: set[str] = set()
         self._index = index
+        self._floor = floor
         self._again: list[Candidate] = []
 
     def write(self, item: Ready) -> dict[str, int]:
-        """Write the records of one file; return by how much which figures of the report grow."""
+        """Write the records of one file; return by how much which figures of the report grow.
+
+        Raises:
+            StoreFull: there is too little room; nothing of the file was written.
+        """
+        self._floor.check()
         match item:
             case Failed():
                 return self._write_failure(item)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from indexer import check_cli, console, malloc, models_cli, optimize_cli, transfer_cli
 from indexer import cli as indexer_cli
-from indexer import console, malloc, models_cli, optimize_cli, transfer_cli
 from indexer.console import Format
 from indexer.progress import Progress
 from search.commands import eval as eval_cli
@@ -83,6 +83,7 @@ def segsearch() -> typer.Typer:
     app.command()(indexer_cli.index)
     app.command()(indexer_cli.status)
     app.command()(indexer_cli.forget)
+    app.command()(check_cli.check)
     app.command()(optimize_cli.optimize)
     app.command()(transfer_cli.transfer)
     app.add_typer(models_cli.models, name="models")

@@ -14,7 +14,7 @@ from indexer.library import S3Path, as_path, is_folder
 from indexer.roots import prefixes
 from indexer.store.base import AnyOf, Condition, Filter, Match, Near, Prefix, Range
 from indexer.store.points import time_text
-from search.globs import Glob
+from search.globs import Glob, check_path
 
 Words = str | Sequence[str]
 
@@ -171,9 +171,11 @@ class Filters:
 
 def _below(path: str | Path, roots: dict[str, Path], *, literal: bool = False) -> Condition:
     """Return what selects the pictures in a folder, or (`literal`) whose path begins so."""
+    check_path(str(path))
     absolute = as_path(path)
     if not isinstance(absolute, S3Path):
-        absolute = Path(os.path.abspath(absolute.expanduser()))  # noqa: PTH100 - keeps links
+        # unlike their likes in pathlib: "~nobody" is a name as any other, links are kept
+        absolute = Path(os.path.abspath(os.path.expanduser(absolute)))  # noqa: PTH100, PTH111
     # unlike its like in pathlib, this says nothing of names that are too long, or go round
     folder = str(path).endswith("/") or (not literal and is_folder(absolute))
     found = {*prefixes(absolute, roots, folder=folder)}
@@ -190,7 +192,19 @@ def _words(given: Words, what: str) -> tuple[str, ...]:
     words = (given,) if isinstance(given, str) else tuple(given)
     if not words:
         raise QueryError(f"the list of {what}s is empty", "name at least one")
+    for word in words:
+        if not _is_text(word):
+            raise QueryError(f"{word!a} is the {what} of nothing", "leave out what is no character")
     return words
+
+
+def _is_text(word: str) -> bool:
+    """Whether a word can be stored at all: a half of a character cannot."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _range(field: str, low: float | None, high: float | None, what: str) -> list[Condition]:

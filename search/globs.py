@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from glob import escape
 
+from indexer.errors import QueryError
 from indexer.index import MOST_VALUES, Index
 from indexer.library import original, split_path
 from indexer.store.base import Filter
@@ -19,6 +20,8 @@ _TOKENS = re.compile(r"((?<=/)\*\*/|\*\*|\*|\?|\[(?:![^/]|[^!/])[^\]/]*\])")
 #: Wildcards of any length, and how many of them a regular expression is given.
 _ANY_LENGTH = ("**/", "**", "*")
 _MOST_TRIED = 2
+#: As many as a path may have.
+_MOST_CHARACTERS = 4096
 #: Paths that are worth being listed in a filter.
 MOST_LISTED = 2000
 
@@ -33,6 +36,13 @@ class Glob:
     """
 
     pattern: str
+
+    def __post_init__(self) -> None:
+        if len(self.pattern) > _MOST_CHARACTERS:
+            raise QueryError(
+                f"a pattern of {len(self.pattern)} characters is longer than any path", "shorten it"
+            )
+        check_path(self.pattern)
 
     @property
     def prefix(self) -> str | None:
@@ -62,6 +72,20 @@ class Glob:
         pattern = os.path.expanduser(pattern)  # noqa: PTH111 - a Path drops what is no name
         whole = os.path.normpath(os.path.join(escape(os.getcwd()), pattern))  # noqa: PTH109, PTH118
         return whole.replace("//", "/", 1)  # normpath keeps two at the beginning
+
+
+def check_path(text: str) -> None:
+    """Refuse what no path can have in it.
+
+    Raises:
+        QueryError: it has NUL characters, or halves of characters that stand for no byte.
+    """
+    try:
+        is_path = b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        is_path = False
+    if not is_path:
+        raise QueryError(f"{text!a} can be no path", "leave out what is no character")
 
 
 def listed(index: Index, glob: Glob, within: Filter) -> tuple[str, ...] | None:

@@ -25,9 +25,10 @@ _INSIDE = 0.8
 #: How far near things are from each other at most, over the mean of their own extents.
 _NEAR = 0.75
 
-_RELATION = re.compile(rf"(.+?)\s+({'|'.join(get_args(How))})\s+(.+)", re.IGNORECASE)
+#: That the first thing ends with no space lets a row of them be tried once, not from each on.
+_RELATION = re.compile(rf"(.*?\S)\s+({'|'.join(get_args(How))})\s+((?s:.+))", re.IGNORECASE)
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
-_AT_LEAST = re.compile(rf"at least (\d+|{'|'.join(_NUMBERS)})\s+(.+)", re.IGNORECASE)
+_AT_LEAST = re.compile(rf"at least (\d{{1,99}}|{'|'.join(_NUMBERS)})\s+(.+)", re.IGNORECASE)
 _MOST = 100
 _IRREGULAR = {
     "leaves": "leaf",

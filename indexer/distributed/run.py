@@ -30,6 +30,7 @@ from indexer.loading import Choice
 from indexer.report import Report
 from indexer.steps import needs_no_cutting
 from indexer.store import is_server
+from indexer.store.room import Floor
 from indexer.tally import Tally
 from indexer.work import Work
 from indexer.writing import Failed, Known, Ready, Writer
@@ -99,7 +100,7 @@ class ClusterRun:
         self._unwritten: Counter[str] = Counter()  # shard → rows that are awaited of it
         self._written: list[str] = []
         self._open: tuple[str, list[Row]] = ("", [])
-        self._writer = Writer(index)
+        self._writer = Writer(index, Floor(where))
         self._begun = 0
         self._cut_short = False
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from indexer import steps
+from indexer import library, steps
 from indexer.candidates import Candidate
 from indexer.errors import SegsearchError
 from indexer.loading import Choice, Loader
@@ -96,16 +96,20 @@ def identify(table: pa.Table) -> pa.Table:
     """Turn candidates into `Known`, with the id of what is in the file, or `Failed`."""
     clock = Clock()
     return packed(
-        steps.read(candidate, (), clock, lambda *_: True) for candidate in unpacked(table)
+        steps.read(candidate, (), clock, lambda *_: True, library.decode)  # which nothing needs
+        for candidate in unpacked(table)
     )
 
 
 def decode(table: pa.Table) -> Iterator[pa.Table]:
     """Turn `Task`s into (number, `Decoded` or `Failed`, seconds), one row at a time."""
-    for task in unpacked(table):
-        clock = Clock()
-        result = steps.read(task.candidate, task.detections, clock, lambda *_: False)
-        yield packed([(task.number, result, clock.seconds())])
+    with library.Decoders(1) as decoders:
+        for task in unpacked(table):
+            clock = Clock()
+            result = steps.read(
+                task.candidate, task.detections, clock, lambda *_: False, decoders.decode
+            )
+            yield packed([(task.number, result, clock.seconds())])
 
 
 class Worker:

@@ -30,7 +30,8 @@ def to_srgb(image: Image.Image, bits: int) -> Image.Image:
         A new image of mode RGB.
     """
     base, alpha = _without_alpha(image, bits)
-    rgb = _converted(base, image.info.get("icc_profile"))
+    icc = image.info.get("icc_profile")
+    rgb = _converted(base, icc if isinstance(icc, bytes) else None)  # a TIFF's may be any value
     if alpha is None:
         return rgb
     white = Image.new("RGB", rgb.size, _WHITE)

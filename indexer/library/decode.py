@@ -94,6 +94,7 @@ def decode(content: Content, max_pixels: int = MAX_PIXELS) -> Decoded:
 
     Raises:
         PictureError: `corrupt`, `needs_extra` (retryable), `too_large` or `unsupported_format`.
+        MemoryError: there is too little memory for the picture.
     """
     import numpy as np
 

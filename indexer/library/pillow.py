@@ -45,6 +45,8 @@ MALFORMED = (
 )
 
 _MAX_DETAIL = 200
+#: How Pillow tells that a decoder in C got no memory.
+_NO_MEMORY = "out of memory"
 _BITS_PER_SAMPLE = 258
 
 
@@ -66,6 +68,7 @@ def load(
 
     Raises:
         PictureError: see `indexer.library.decode.decode`.
+        MemoryError: there is too little memory for the picture.
     """
     _check_support(name)
     with _reading(name):
@@ -128,6 +131,9 @@ def _reading(name: str) -> Iterator[None]:
         message = f"its {name} header is damaged, or of a kind that is not supported"
         raise PictureError("corrupt", f"{message}: save it anew") from error
     except MALFORMED as error:
-        detail = " ".join(str(error).split())[:_MAX_DETAIL] or type(error).__name__
+        if isinstance(error, OSError) and str(error).startswith(_NO_MEMORY):
+            raise MemoryError(str(error)) from error
+        shown = "".join(c if c.isprintable() else " " for c in str(error))
+        detail = " ".join(shown.split())[:_MAX_DETAIL] or type(error).__name__
         message = f"its {name} data is damaged or cut short ({detail}): replace it by a good copy"
         raise PictureError("corrupt", message) from error

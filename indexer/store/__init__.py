@@ -7,11 +7,15 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
-from indexer.errors import IndexNotFound
-from indexer.store import edge_files, layout
-from indexer.store.base import Store
+from indexer.errors import IndexNotFound, StoreError
+from indexer.store import edge_files, layout, owner
+from indexer.store.base import Kind, Point, Store
+
+#: See `strip`, the least harmful first.
+PARTS = edge_files.PARTS
 
 
 def open_store(location: str, *, create_ok: bool) -> Store:
@@ -61,18 +65,53 @@ def discard(location: str) -> None:
         edge_files.discard(Path(location).expanduser())
 
 
+def mend(location: str) -> None:
+    """Restore small files of the index at `location` from what else in it says the same.
+
+    Does nothing where they are sound, where nothing says so, or on a server.
+
+    Raises:
+        StoreUnavailable: another program keeps using the index.
+        StoreError: they cannot be written.
+    """
+    if not is_server(location):
+        edge_files.mend(Path(location).expanduser())
+
+
+def strip(location: str, kinds: Iterable[Kind], part: edge_files.Part) -> None:
+    """Remove a part, which is made anew, of those kinds of records that cannot be read at all.
+
+    Does nothing on a server.
+
+    Raises:
+        StoreUnavailable: another program keeps using the index.
+    """
+    if not is_server(location):
+        edge_files.strip(Path(location).expanduser(), kinds, part)
+
+
+def spare_roots(location: str) -> list[Point]:
+    """Return the copy of the library folders' records that an index folder has beside them.
+
+    None where it is damaged itself, or for an index on a server.
+    """
+    return [] if is_server(location) else layout.read_roots(Path(location).expanduser())
+
+
 def expect(location: str) -> None:
     """Say that `open_store` will follow soon: what takes its time there starts in the background.
 
     Does nothing where there is no index, or where it cannot be used: `open_store` tells.
     """
-    folder = Path(location).expanduser()
-    if is_server(location) or not (folder / layout.SETTINGS_FILE).exists():
+    if is_server(location):
         return
-    from indexer.store.hosted import start_host
+    folder = Path(location).expanduser()
+    with contextlib.suppress(OSError, StoreError):
+        owner.refuse_foreign(folder)
+        if (folder / layout.SETTINGS_FILE).exists():
+            from indexer.store.hosted import start_host
 
-    with contextlib.suppress(OSError):
-        start_host(folder)
+            start_host(folder)
 
 
 def is_server(location: str) -> bool:
@@ -86,6 +125,7 @@ def _connected(location: str, *, create_ok: bool) -> Store:
 
         return connect(location)
     folder = Path(location).expanduser()
+    owner.refuse_foreign(folder)
     if not create_ok and layout.read_settings(folder) is None:
         raise _not_found(location)  # before a host process leaves its files there
     from indexer.store.hosted import HostedStore

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar, cast
 from uuid import UUID
 
-from indexer.errors import StoreDamaged, StoreError
+from indexer.errors import StoreDamaged, StoreError, StoreUnavailable
+from indexer.store import settings
 from indexer.store.base import (
     EVERYTHING,
     KINDS,
     VECTOR_KINDS,
     Filter,
+    Inspected,
     Kind,
-    Page,
     Point,
     Ranked,
     Vector,
@@ -39,16 +40,13 @@ class Reader(Protocol):
     def get(self, kind: Kind, ids: Sequence[str], *, vectors: bool = False) -> list[Point]:
         """See `Store.get`."""
 
-    def scroll(
-        self,
-        kind: Kind,
-        *,
-        where: Filter = EVERYTHING,
-        limit: int = 256,
-        after: str | None = None,
-        vectors: bool = False,
-    ) -> Page:
-        """See `Store.scroll`."""
+    def ids(
+        self, kind: Kind, *, limit: int = 1024, after: str | None = None
+    ) -> tuple[list[str], str | None]:
+        """See `Store.ids`."""
+
+    def inspect(self, kind: Kind, ids: Sequence[str]) -> Inspected:
+        """See `Store.inspect`."""
 
     def count(self, kind: Kind, where: Filter = EVERYTHING) -> int:
         """See `Store.count`."""
@@ -146,29 +144,69 @@ def in_images(store: Reader, ids: Sequence[str], *, vectors: bool) -> list[tuple
     ]
 
 
+def inspected(
+    read: Callable[[Sequence[str]], Inspected], kind: Kind, ids: Sequence[str], dim: int
+) -> Inspected:
+    """Do what `Store.inspect` does: find out which records cannot be read, one by one if need be.
+
+    Args:
+        read: returns those of some records that are there; raises `StoreError` if it can't.
+        kind: of the records.
+        ids: of the records.
+        dim: of the vectors.
+    """
+    check_ids(ids)
+    try:
+        found = read(ids)
+    except StoreUnavailable:
+        raise
+    except StoreError as error:
+        if len(ids) == 1:
+            return Inspected([], {ids[0]: f"it cannot be read: {error.message}"})
+        middle = len(ids) // 2
+        halves = (ids[:middle], ids[middle:])
+        first, second = (inspected(read, kind, half, dim) for half in halves)
+        return first + second
+    broken = dict(found.broken)
+    for point in found.sound:
+        what = _vector_fault(kind, point, dim)
+        if what is not None:
+            broken[point.id] = what
+    there = {point.id: point for point in found.sound if point.id not in broken}
+    broken |= {id_: "it is missing" for id_ in ids if id_ not in there and id_ not in broken}
+    return Inspected([there[id_] for id_ in ids if id_ in there], broken, found.unsealed)
+
+
 def verify(store: Reader) -> None:
-    """Raise `StoreDamaged` unless counts agree with what is there and vectors have length 1."""
+    """Raise `StoreDamaged` unless all records can be read, are as written, and count right."""
     for kind in KINDS:
         before = store.count(kind, EVERYTHING)
-        there = 0
-        for page in _pages(store, kind):
-            there += len(page.points)
-            stored = [(p.id, p.vector) for p in page.points if p.vector is not None]
-            for (point, _), norm in zip(stored, _norms([v for _, v in stored]), strict=True):
-                if not abs(norm - 1) <= _NORM_TOLERANCE:
-                    raise StoreDamaged(f"{kind}: the stored vector of {point} has norm {norm:.4f}")
+        there, after = 0, None
+        while True:
+            ids, after = store.ids(kind, after=after)
+            for id_, what in store.inspect(kind, ids).broken.items():
+                raise StoreDamaged(f"{kind}: {id_}: {what}", settings.REPAIR)
+            there += len(ids)
+            if after is None:
+                break
         # Others may write meanwhile, so the number found may lie between the two counts.
         counts = sorted((before, store.count(kind, EVERYTHING)))
         if not counts[0] <= there <= counts[1]:
-            raise StoreDamaged(f"{kind}: {counts[1]} are counted, {there} can be read")
+            raise StoreDamaged(
+                f"{kind}: {counts[1]} are counted, {there} can be read", settings.REPAIR
+            )
 
 
-def _pages(store: Reader, kind: Kind) -> Iterator[Page]:
-    page = store.scroll(kind, vectors=kind in VECTOR_KINDS)
-    yield page
-    while page.next is not None:
-        page = store.scroll(kind, vectors=kind in VECTOR_KINDS, after=page.next)
-        yield page
+def _vector_fault(kind: Kind, point: Point, dim: int) -> str | None:
+    """Return what is wrong with the vector of a record that was just read."""
+    if kind not in VECTOR_KINDS:
+        return None
+    if point.vector is None:
+        return "it has no vector"
+    if point.vector.shape != (dim,):
+        return f"its vector has shape {point.vector.shape}, not ({dim},)"
+    norm = _norms([point.vector])[0]
+    return None if abs(norm - 1) <= _NORM_TOLERANCE else f"its vector has norm {norm:.4f}, not 1"
 
 
 def _norms(vectors: Sequence[Vector]) -> list[float]:

@@ -84,6 +84,29 @@ class Page:
     next: str | None
 
 
+@dataclass(frozen=True, eq=False)
+class Inspected:
+    """Records that were looked at closely.
+
+    Attributes:
+        sound: those that are what was written, with their vectors.
+        broken: id → what is wrong with it.
+        unsealed: how many of the sound ones have no checksum, so that little is known of them.
+    """
+
+    sound: list[Point]
+    broken: dict[str, str]
+    unsealed: int = 0
+
+    def __add__(self, other: Inspected) -> Inspected:
+        """Return what both are about."""
+        return Inspected(
+            [*self.sound, *other.sound],
+            self.broken | other.broken,
+            self.unsealed + other.unsealed,
+        )
+
+
 @dataclass(frozen=True)
 class Match:
     """The field holds one of `values`; a list-valued field: any of its elements does."""
@@ -268,6 +291,19 @@ class Store(Protocol):
 
     def flush(self) -> None:
         """Return when everything written so far would survive a power cut."""
+
+    def ids(
+        self, kind: Kind, *, limit: int = 1024, after: str | None = None
+    ) -> tuple[list[str], str | None]:
+        """Return ids as `scroll` does, and what to pass as `after` next, reading no record."""
+
+    def inspect(self, kind: Kind, ids: Sequence[str]) -> Inspected:
+        """Read these records closely: whether they are there, can be read, and are as written.
+
+        Raises:
+            StoreDamaged: no record of this kind can be read.
+            StoreUnavailable: also where reading them ended the host process.
+        """
 
     def check(self) -> None:
         """Raise `StoreDamaged` when counts, recipe and stored vectors do not fit together."""

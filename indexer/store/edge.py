@@ -80,6 +80,8 @@ class EdgeStore:
     count = _by_shards(Store.count)
     facet = _by_shards(Store.facet)
     flush = _by_shards(Store.flush)
+    ids = _by_shards(Store.ids)
+    inspect = _by_shards(Store.inspect)
 
     def create(
         self, recipe: Mapping[str, Any], dim: int, storage: Storage = DEFAULT_STORAGE
@@ -97,7 +99,7 @@ class EdgeStore:
             # before the file: whoever has seen it must find the recipe here
             self._switch(made)
             try:
-                layout.write_file(path, text)
+                layout.write_settings(self._folder, text, data.name)
             except BaseException:
                 self._switch(None)
                 raise
@@ -142,15 +144,6 @@ class EdgeStore:
         self._switch(fresh)
         edge_files.clear_leftovers(self._folder, keep=found.data)
 
-    def open_all(self) -> None:
-        """Open all records at once, so that `flush` and `close` write out what a kill left behind.
-
-        Raises:
-            StoreDamaged: they cannot be read.
-        """
-        if self._shards is not None:
-            self._shards.open()
-
     def recipe(self) -> dict[str, Any] | None:
         """See `Store.recipe`."""
         self._check_open()
@@ -179,8 +172,8 @@ class EdgeStore:
 
     def _write_storage(self, shards: EdgeShards, storage: Storage) -> None:
         known = shards.settings
-        path = self._folder / layout.SETTINGS_FILE
-        layout.write_file(path, settings.dump(known.recipe, known.dim, known.data, storage))
+        text = settings.dump(known.recipe, known.dim, known.data, storage)
+        layout.write_settings(self._folder, text, known.data)
         shards.keep_as(replace(known, storage=storage))
 
     def check(self) -> None:
@@ -189,7 +182,7 @@ class EdgeStore:
             changed = layout.read_settings(self._folder) != shards.settings
         if changed:
             path = self._folder / layout.SETTINGS_FILE
-            raise StoreDamaged(f"{path} has changed since it was opened", settings.START_AFRESH)
+            raise StoreDamaged(f"{path} has changed since it was opened", settings.REPAIR)
         with self._using() as shards:
             answers.verify(shards)
 

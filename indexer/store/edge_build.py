@@ -8,7 +8,6 @@ written meanwhile. Killed at any point, the old shard is there, whole.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import json
 import math
@@ -23,6 +22,7 @@ from indexer.errors import StoreError, StoreFull
 from indexer.store import layout
 from indexer.store.base import KINDS, Kind
 from indexer.store.edge_shard import Shard
+from indexer.store.processes import cpu_seconds
 from indexer.store.storage import Progress, Stage, Storage
 
 #: What the copy may grow to while it is built, over the shard; the old parts go last.
@@ -122,19 +122,11 @@ class Build:
         )
 
     def _built(self) -> float | None:
-        if self._pid is None or (spent := _cpu_seconds(self._pid)) is None:
+        if self._pid is None or (spent := cpu_seconds(self._pid)) is None:
             return None
         points = max(2, self._points)
         size = points * math.log2(points) * self._dim / _DIM
         return min(_ALMOST, spent / (_SECONDS * size))
-
-
-def _cpu_seconds(pid: int) -> float | None:
-    """Return the CPU time of a process; None where there is no such process, or no /proc."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return None
 
 
 def _forget_quantization(config: Path) -> None:

@@ -24,7 +24,7 @@ def translated(folder: Path, *, otherwise: type[StoreError] = StoreError) -> Ite
         if type(error).__name__ != "PanicException":
             raise
         raise StoreDamaged(
-            f"the index {folder} cannot be read: {error}", settings.START_AFRESH
+            f"the index {folder} cannot be read: {error}", settings.REPAIR
         ) from error
 
 
@@ -38,4 +38,4 @@ def _error(folder: Path, message: str, otherwise: type[StoreError]) -> StoreErro
         return StoreFull(f"the disk is full under {what}", "free some space and go on")
     if "ermission denied" in message:
         return StoreError(what, "make the folder readable and writable")
-    return otherwise(what, settings.START_AFRESH if otherwise is StoreDamaged else "")
+    return otherwise(what, settings.REPAIR if otherwise is StoreDamaged else "")

@@ -10,19 +10,29 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
-from indexer.errors import IndexNotFound, StoreError, StoreUnavailable
-from indexer.store import layout, wire
-from indexer.store.base import KINDS
+from indexer.errors import IndexNotFound, StoreDamaged, StoreError, StoreUnavailable
+from indexer.store import layout, settings, wire
+from indexer.store.base import KINDS, Kind
 from indexer.store.settings import Settings
 
 #: How long to wait until nobody uses a folder that is to be moved or removed, seconds.
 PATIENCE_S = 30.0
 
 _POLL_S = 0.05
+
+#: What can be removed from a shard that cannot be opened: the structures of searches, which are
+#: made anew, or the log of the last writes, with those of them that had not been written out.
+Part = Literal["indexes", "log"]
+_STRIPPED: dict[Part, tuple[str, ...]] = {
+    "indexes": ("segments/*/payload_index/*", "segments/*/vector_index*"),
+    "log": ("wal",),
+}
+PARTS = tuple(_STRIPPED)
 
 
 def new_data(folder: Path) -> Path:
@@ -34,7 +44,7 @@ def read_draft(draft: Path) -> Settings:
     """Return the settings of the index in `draft`. Raises `IndexNotFound` if there is none."""
     found = layout.read_settings(draft)
     if found is None:
-        raise IndexNotFound(f"there is no index in {draft} to take over", "build it first")
+        raise IndexNotFound(f"there is no index in {draft}", "build it first")
     return found
 
 
@@ -90,7 +100,8 @@ def remove(folder: Path) -> None:
 
     Only for who holds the folder. Killed meanwhile, it leaves no index. Raises `OSError`.
     """
-    (folder / layout.SETTINGS_FILE).unlink(missing_ok=True)
+    for path in (*layout.copies_of_settings(folder), folder / layout.SETTINGS_FILE):
+        path.unlink(missing_ok=True)
     discard(folder / layout.DRAFT_FOLDER)
     clear_leftovers(folder)
     for path in _host_files(folder):
@@ -110,6 +121,66 @@ def discard(folder: Path) -> None:
         raise StoreError(
             f"cannot remove the index {folder}: {error}", "make the folder writable"
         ) from error
+
+
+def mend(folder: Path) -> None:
+    """Restore the settings of the index in `folder` and its pointers; see `indexer.store.mend`."""
+    changes = _settings_to_restore(folder) or _pointers_to_restore(folder)
+    if not changes:
+        return
+    try:
+        with held(folder):
+            for path, text in changes.items():
+                layout.write_file(path, text)
+    except OSError as error:
+        raise StoreError(f"cannot write {folder}: {error}", "make the folder writable") from error
+    mend(folder)  # with its settings, the pointers can be told
+
+
+def strip(folder: Path, kinds: Iterable[Kind], part: Part) -> None:
+    """Remove what Edge makes anew from shards that it cannot open; see `indexer.store.strip`."""
+    with held(folder):
+        data = folder / read_draft(folder).data
+        for kind in kinds:
+            shard = layout.shard_folder(data, kind)
+            for pattern in _STRIPPED[part]:
+                for path in filter(Path.is_dir, shard.glob(pattern)):
+                    shutil.rmtree(path)
+
+
+def _settings_to_restore(folder: Path) -> dict[Path, str]:
+    try:
+        layout.read_settings(folder)
+    except StoreDamaged:
+        pass
+    else:
+        return {}
+    known = {}
+    for copy in layout.copies_of_settings(folder):
+        with suppress(StoreError, OSError, UnicodeDecodeError):
+            text = copy.read_text("utf-8")
+            if settings.parse(text, str(copy)).data == copy.parent.name:
+                known[text] = folder / layout.SETTINGS_FILE
+    return {path: text for text, path in known.items()} if len(known) == 1 else {}
+
+
+def _pointers_to_restore(folder: Path) -> dict[Path, str]:
+    """Return pointer → the only folder that there is, where it says anything else."""
+    found = layout.read_settings(folder)
+    if found is None:
+        return {}
+    changes = {}
+    for kind in KINDS:
+        pointer = folder / found.data / layout.POINTER_FILE.format(kind)
+        there = [path.name for path in pointer.parent.glob(f"{kind}*") if _is_shard(path, kind)]
+        named = pointer.read_bytes() if pointer.exists() else kind.encode()
+        if len(there) == 1 and named != there[0].encode():
+            changes[pointer] = there[0]
+    return changes
+
+
+def _is_shard(path: Path, kind: Kind) -> bool:
+    return path.is_dir() and (path.name == kind or path.name.startswith(f"{kind}-"))
 
 
 def _belongs_to_an_index(folder: Path) -> bool:
@@ -136,11 +207,18 @@ def _host_files(folder: Path) -> list[Path]:
 
 def _remove_data(data: Path) -> None:
     for kind in KINDS:
-        for path in (*data.glob(kind), *data.glob(f"{kind}-*"), *data.glob(f"{kind}.at")):
+        for path in (
+            *data.glob(kind),
+            *data.glob(f"{kind}-*"),
+            *data.glob(layout.POINTER_FILE.format(kind)),
+        ):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink()
+    for name in (layout.SETTINGS_FILE, layout.ROOTS_FILE):
+        (data / name).unlink(missing_ok=True)
+        (data / f"{name}.new").unlink(missing_ok=True)
     _remove_if_empty(data)
 
 

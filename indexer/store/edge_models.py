@@ -7,12 +7,14 @@ from typing import cast
 
 import qdrant_edge as qe
 
+from indexer.store import checksums
 from indexer.store.base import (
     VECTOR_KINDS,
     AnyOf,
     Condition,
     Filter,
     HasId,
+    Inspected,
     Kind,
     Match,
     Near,
@@ -127,7 +129,20 @@ def _quantization(
 
 def point_from(record: qe.Record) -> Point:
     """Return a record of Edge as ours."""
-    return Point(str(record.id), record.payload or {}, _vector(record.vector))
+    return Point(str(record.id), checksums.unsealed(record.payload or {}), _vector(record.vector))
+
+
+def inspected_from(records: Sequence[qe.Record]) -> Inspected:
+    """Return records of Edge, read with their vectors, as ours, if they are true to their seals."""
+    sound, broken, bare = [], {}, 0
+    for record in records:
+        seal = checksums.is_sound(record.payload or {}, _vector(record.vector))
+        if seal is False:
+            broken[str(record.id)] = "it is not what was written"
+            continue
+        bare += seal is None
+        sound.append(point_from(record))
+    return Inspected(sound, broken, bare)
 
 
 def _vector(stored: object) -> Vector | None:

@@ -23,14 +23,13 @@ import qdrant_edge as qe
 
 from indexer.errors import StoreDamaged
 from indexer.stages import SharedLock
-from indexer.store import layout
+from indexer.store import checksums, layout
 from indexer.store.base import Filter, HasId, Kind, Payload, Point
 from indexer.store.edge_errors import translated
 from indexer.store.edge_models import create_shard, filter_from
-from indexer.store.settings import START_AFRESH
+from indexer.store.settings import REPAIR
 from indexer.store.storage import Storage
 
-_POINTER = "{}.at"
 #: Writes that came meanwhile and are caught up with while others wait, at most.
 _LAST_WRITES = 20
 _COPIED_BYTES = 2**20
@@ -87,19 +86,7 @@ class Shard:
     @property
     def folder(self) -> Path:
         """Where the records are now."""
-        pointer = self._data / _POINTER.format(self._kind)
-        try:
-            name = pointer.read_text("utf-8")
-        except FileNotFoundError:
-            return self._data / self._kind
-        if name.strip() != Path(name).name or not name.startswith(f"{self._kind}-"):
-            raise StoreDamaged(f"{pointer} names no folder: {name!r}", START_AFRESH)
-        return self._data / name
-
-    @property
-    def is_open(self) -> bool:
-        """Whether any call has used them yet."""
-        return self._shard is not None
+        return layout.shard_folder(self._data, self._kind)
 
     def create(self, dim: int, storage: Storage) -> None:
         """Make an empty shard."""
@@ -128,10 +115,9 @@ class Shard:
                 pickle.dump(change, self._journal)
 
     def flush(self) -> None:
-        """Write out what has been written, if anything may have been."""
-        if self.is_open:
-            with self.reading() as shard:
-                shard.flush()
+        """Write out what has been written."""
+        with self.reading() as shard:
+            shard.flush()
 
     def close(self) -> None:
         """Write everything out and let go of the files; no call may be in progress."""
@@ -199,7 +185,7 @@ class Shard:
     def _switch(self, fresh: qe.EdgeShard, folder: Path) -> None:
         old_folder = self.folder
         with self._using.alone():
-            pointer = self._data / _POINTER.format(self._kind)
+            pointer = self._data / layout.POINTER_FILE.format(self._kind)
             layout.write_file(pointer, folder.name)
             old, self._shard = self._shard, fresh
         if old is not None:
@@ -213,7 +199,7 @@ class Shard:
     def _clear_leftovers(self, used: Path) -> None:
         if not used.is_dir():
             raise StoreDamaged(
-                f"the index {self._data.parent} has lost its {self._kind}: {used}", START_AFRESH
+                f"the index {self._data.parent} has lost its {self._kind}: {used}", REPAIR
             )
         for path in (self._data / self._kind, *self._data.glob(f"{self._kind}-*")):
             if path != used and path.is_dir():
@@ -227,18 +213,20 @@ def _apply(shard: qe.EdgeShard, change: Write) -> None:
         case Upsert(points):
             stored = [
                 qe.Point(p.id, {} if p.vector is None else p.vector.tolist(), p.payload)
-                for p in points
+                for p in map(checksums.sealed, points)
             ]
             shard.update(qe.UpdateOperation.upsert_points(stored))
         case Delete(where):
             shard.update(qe.UpdateOperation.delete_points_by_filter(filter_from(where)))
         case SetPayload(payload, where):
-            shard.update(qe.UpdateOperation.set_payload_by_filter(filter_from(where), payload))
+            fields = checksums.change(payload)
+            shard.update(qe.UpdateOperation.set_payload_by_filter(filter_from(where), fields))
         case UpdatePayloads(payloads):
             for each, payload in payloads.items():
                 # by its id, an absent one is an error
                 only = filter_from(Filter((HasId((each,)),)))
-                shard.update(qe.UpdateOperation.set_payload_by_filter(only, payload))
+                fields = checksums.change(payload)
+                shard.update(qe.UpdateOperation.set_payload_by_filter(only, fields))
 
 
 def _copy_sparse(source: str, target: str) -> None:

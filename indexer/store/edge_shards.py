@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,12 +10,14 @@ from typing import Self
 
 import qdrant_edge as qe
 
-from indexer.store import answers
+from indexer.errors import StoreDamaged
+from indexer.store import answers, layout
 from indexer.store.base import (
     EVERYTHING,
     KINDS,
     VECTOR_KINDS,
     Filter,
+    Inspected,
     Kind,
     Page,
     Payload,
@@ -23,15 +26,17 @@ from indexer.store.base import (
     ScoredPoint,
     Vector,
 )
+from indexer.store.checksums import unsealed
 from indexer.store.edge_build import Build
 from indexer.store.edge_errors import translated
 from indexer.store.edge_models import (
     INDEXED_FROM_KB,
     filter_from,
+    inspected_from,
     point_from,
     search_params,
 )
-from indexer.store.edge_shard import Delete, SetPayload, Shard, UpdatePayloads, Upsert
+from indexer.store.edge_shard import Delete, SetPayload, Shard, UpdatePayloads, Upsert, Write
 from indexer.store.settings import Settings
 from indexer.store.storage import Progress, Storage
 
@@ -39,6 +44,8 @@ from indexer.store.storage import Progress, Storage
 _LEFT_SHARE = 0.02
 #: Records of a shard that Edge puts in order at once, where there is no graph to build.
 _FEW = 20_000
+
+_MOST_ROOTS = 1_000_000
 
 
 class EdgeShards:
@@ -77,13 +84,14 @@ class EdgeShards:
     def load(cls, data: Path, settings: Settings) -> Self:
         """Open the shards in `data`: the roots', which nobody else may have open, the rest later.
 
+        Damage is told by the calls that it concerns.
+
         Raises:
             StoreUnavailable: another process has them open.
-            StoreDamaged: their files cannot be read. Of a shard that is opened later, its first
-                use raises that.
         """
         loaded = cls(data, settings)
-        loaded._shards["roots"].open()
+        with contextlib.suppress(StoreDamaged):
+            loaded._shards["roots"].open()
         return loaded
 
     def open(self) -> None:
@@ -96,21 +104,27 @@ class EdgeShards:
         answers.check_points(kind, points, self._dim)
         if not points:
             return
-        self._shards[kind].write(Upsert(points))
+        self._write(kind, Upsert(points))
 
     def delete(self, kind: Kind, where: Filter) -> None:
         """See `Store.delete`."""
         answers.check_not_everything(where)
-        self._shards[kind].write(Delete(where))
+        self._write(kind, Delete(where))
 
     def set_payload(self, kind: Kind, payload: Payload, where: Filter) -> None:
         """See `Store.set_payload`."""
-        self._shards[kind].write(SetPayload(payload, where))
+        self._write(kind, SetPayload(payload, where))
 
     def update_payloads(self, kind: Kind, payloads: Mapping[str, Payload]) -> None:
         """See `Store.update_payloads`."""
         answers.check_ids(list(payloads))
-        self._shards[kind].write(UpdatePayloads(payloads))
+        self._write(kind, UpdatePayloads(payloads))
+
+    def _write(self, kind: Kind, change: Write) -> None:
+        self._shards[kind].write(change)
+        if kind == "roots":  # few, and without them nobody knows where the pictures are
+            with translated(self._data.parent):
+                layout.write_roots(self._data, self.scroll(kind, limit=_MOST_ROOTS).points)
 
     def get(self, kind: Kind, ids: Sequence[str], *, vectors: bool = False) -> list[Point]:
         """See `Store.get`."""
@@ -136,7 +150,7 @@ class EdgeShards:
     ) -> list[ScoredPoint]:
         """See `Store.search`."""
         found = self._query(kind, vector, where, limit, offset, payloads=True)
-        return [ScoredPoint(id_, score, hit.payload or {}) for id_, score, hit in found]
+        return [ScoredPoint(id_, score, unsealed(hit.payload or {})) for id_, score, hit in found]
 
     def nearest(
         self, kind: Kind, vector: Vector, *, where: Filter = EVERYTHING, limit: int = 20
@@ -166,6 +180,25 @@ class EdgeShards:
                 )
             )
         return Page([point_from(r) for r in records], None if following is None else str(following))
+
+    def ids(
+        self, kind: Kind, *, limit: int = 1024, after: str | None = None
+    ) -> tuple[list[str], str | None]:
+        """See `Store.ids`."""
+        request = qe.ScrollRequest(offset=after, limit=limit, with_payload=False, with_vector=False)
+        with self._shards[kind].reading() as shard:
+            records, following = shard.scroll(request)
+        return [str(r.id) for r in records], None if following is None else str(following)
+
+    def inspect(self, kind: Kind, ids: Sequence[str]) -> Inspected:
+        """See `Store.inspect`."""
+        self._shards[kind].open()
+
+        def read(some: Sequence[str]) -> Inspected:
+            with self._shards[kind].reading() as shard:
+                return inspected_from(shard.retrieve(list(some), True, True))
+
+        return answers.inspected(read, kind, ids, self._dim)
 
     def count(self, kind: Kind, where: Filter = EVERYTHING) -> int:
         """See `Store.count`."""
@@ -201,7 +234,7 @@ class EdgeShards:
         self.settings = settings
 
     def flush(self) -> None:
-        """See `Store.flush`."""
+        """See `Store.flush`; also what was written before a kill, by other processes."""
         for shard in self._shards.values():
             shard.flush()
 

@@ -55,7 +55,6 @@ class Host:
         self._busy: Counter[str] = Counter()
         self._ending = False
         self._deadline = time.monotonic() + PATIENCE_S
-        self._after_kill = (folder / layout.HOST_FILE).exists()  # the last host did not remove it
 
     def serve(self) -> None:
         """Answer clients; return after the last one has gone, with everything written out."""
@@ -110,7 +109,9 @@ class Host:
             try:
                 deliver_challenge(connection, self._key)
                 answer_challenge(connection, self._key)
-            except (OSError, EOFError, AuthenticationError) as error:
+            except EOFError:
+                return  # it only wanted to know whether this host lives
+            except (OSError, AuthenticationError) as error:
                 _log(f"turned a client away: {error!r}")
                 return
             try:
@@ -154,10 +155,7 @@ class Host:
     def _opened(self) -> EdgeStore:
         with self._state:
             if self._store is None:
-                store = EdgeStore(self._folder)
-                if self._after_kill:
-                    store.open_all()
-                self._store = store
+                self._store = EdgeStore(self._folder)
             return self._store
 
 
@@ -178,8 +176,9 @@ def _unless_gone(action: Callable[[], object]) -> None:
 
 
 def _log(message: str) -> None:
-    sys.stderr.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {os.getpid()} {message}\n")
-    sys.stderr.flush()
+    with suppress(OSError):  # as on a full disk
+        sys.stderr.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {os.getpid()} {message}\n")
+        sys.stderr.flush()
 
 
 def main() -> None:

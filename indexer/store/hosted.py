@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -17,15 +18,16 @@ import time
 from collections.abc import Callable, Mapping
 from functools import wraps
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Connection
+from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 from indexer.errors import StoreError, StoreFull, StoreUnavailable
 from indexer.store import layout, wire
 from indexer.store.base import Store
+from indexer.store.hosted_watch import Wait, Watch
 
-#: How long to wait for a host that neither answers nor ends.
+#: How long to wait for a host that is not there yet, and for one that is ending.
 PATIENCE_S = 30.0
 
 _POLL_S = 0.02
@@ -35,6 +37,7 @@ _LOG_TAIL_CHARS = 500
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_WATCH = Watch()
 
 
 def _by_host(
@@ -49,6 +52,13 @@ def _by_host(
     return call
 
 
+class _Line(NamedTuple):
+    """A connection to a host, for one call at a time."""
+
+    connection: Connection[Any, Any]
+    contact: wire.Contact
+
+
 class HostedStore:
     """A `Store` in a folder of this machine, shared with other processes of the same user.
 
@@ -59,11 +69,11 @@ class HostedStore:
         """Connect to the host of `folder`, starting it if need be; makes the folder.
 
         Raises:
-            StoreUnavailable: the host does not start or does not answer.
+            StoreUnavailable: the host does not start, or hangs.
         """
         self._folder = folder.resolve()
         self._lock = threading.Lock()
-        self._idle: list[Connection[Any, Any]] = []
+        self._idle: list[_Line] = []
         self._closed = False
         self._give_back(_connect(self._folder))
 
@@ -83,6 +93,8 @@ class HostedStore:
     storage = _by_host(Store.storage)
     optimise = _by_host(Store.optimise)
     optimising = _by_host(Store.optimising)
+    ids = _by_host(Store.ids)
+    inspect = _by_host(Store.inspect)
     flush = _by_host(Store.flush)
     check = _by_host(Store.check)
     size_bytes = _by_host(Store.size_bytes)
@@ -99,13 +111,17 @@ class HostedStore:
         self._hang_up()
 
     def _ask(self, method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> object:
-        connection = self._take()
+        line = self._take()
+        connection, wait = line.connection, Wait(*line)
         try:
-            connection.send((method, args, kwargs))
-            done, answer = connection.recv()
+            with _WATCH.over(wait):
+                connection.send((method, args, kwargs))
+                done, answer = connection.recv()
         except (OSError, EOFError) as error:
             connection.close()
             self._hang_up()
+            if wait.is_in_vain:
+                raise _hangs(self._folder, line.contact) from error
             raise _failure(
                 self._folder,
                 f"the host process of the index {self._folder} ended during {method}",
@@ -114,12 +130,12 @@ class HostedStore:
         except BaseException:
             connection.close()  # an answer may still be under way, and would meet another call
             raise
-        self._give_back(connection)
+        self._give_back(line)
         if isinstance(answer, Exception) and not done:
             raise answer
         return cast("object", answer)
 
-    def _take(self) -> Connection[Any, Any]:
+    def _take(self) -> _Line:
         with self._lock:
             if self._closed:
                 raise StoreError(f"the index {self._folder} was closed", "open it again")
@@ -127,18 +143,18 @@ class HostedStore:
                 return self._idle.pop()
         return _connect(self._folder)
 
-    def _give_back(self, connection: Connection[Any, Any]) -> None:
+    def _give_back(self, line: _Line) -> None:
         with self._lock:
             if not self._closed:
-                self._idle.append(connection)
+                self._idle.append(line)
                 return
-        connection.close()
+        line.connection.close()
 
     def _hang_up(self) -> None:
         with self._lock:
             idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        for line in idle:
+            line.connection.close()
 
 
 def start_host(folder: Path) -> None:
@@ -151,7 +167,7 @@ def start_host(folder: Path) -> None:
         _try_to_start(folder.resolve())
 
 
-def _connect(folder: Path) -> Connection[Any, Any]:
+def _connect(folder: Path) -> _Line:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return _connect_or_start(folder)
@@ -163,13 +179,13 @@ def _connect(folder: Path) -> Connection[Any, Any]:
         ) from error
 
 
-def _connect_or_start(folder: Path) -> Connection[Any, Any]:
+def _connect_or_start(folder: Path) -> _Line:
     deadline = time.monotonic() + PATIENCE_S
     started: subprocess.Popen[bytes] | None = None
     while time.monotonic() < deadline:
-        connection = _try_to_connect(folder)
-        if connection is not None:
-            return connection
+        line = _try_to_connect(folder)
+        if line is not None:
+            return line
         if started is not None and started.returncode is not None:
             raise _refusal(folder, f"ended at once, exit status {started.returncode}")
         if started is None:
@@ -178,26 +194,43 @@ def _connect_or_start(folder: Path) -> Connection[Any, Any]:
     raise _refusal(folder, f"did not answer for {PATIENCE_S:.0f} s")
 
 
-def _try_to_connect(folder: Path) -> Connection[Any, Any] | None:
+def _try_to_connect(folder: Path) -> _Line | None:
     contact = wire.find(folder)
     if contact is None:
         return None
     try:
-        connection = Client(contact.address, family="AF_UNIX", authkey=contact.key)
-    except (FileNotFoundError, ConnectionError, EOFError, AuthenticationError):
-        return None  # it is ending, or has ended
+        connection = _called(contact)
+    except (FileNotFoundError, ConnectionError, BlockingIOError):
+        return None  # it is ending, or has ended, or has too much to do
+    wait = Wait(connection, contact)
     try:
-        protocol = connection.recv()
-    except (ConnectionError, EOFError):
+        with _WATCH.over(wait):
+            answer_challenge(connection, contact.key)
+            deliver_challenge(connection, contact.key)
+            protocol = connection.recv()
+    except (ConnectionError, EOFError, AuthenticationError):
         connection.close()
+        if wait.is_in_vain:
+            raise _hangs(folder, contact) from None
         return None
+    except BaseException:
+        connection.close()
+        raise
     if protocol != wire.PROTOCOL:
         connection.close()
         raise StoreUnavailable(
             f"the host process {contact.pid} of {folder} belongs to another version of segsearch",
             "end the programs that use the index, then run the command again",
         )
-    return connection
+    return _Line(connection, contact)
+
+
+def _called(contact: wire.Contact) -> Connection[Any, Any]:
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.setblocking(False)  # a host that takes no calls would keep this one waiting
+        caller.connect(contact.address)
+        caller.setblocking(True)
+        return Connection(caller.detach())
 
 
 def _try_to_start(folder: Path) -> subprocess.Popen[bytes] | None:
@@ -223,12 +256,23 @@ def _try_to_start(folder: Path) -> subprocess.Popen[bytes] | None:
 
 
 def _refusal(folder: Path, what: str) -> StoreError:
-    log = folder / layout.LOG_FILE
-    said = log.read_text("utf-8", "replace").strip()[-_LOG_TAIL_CHARS:] or "it said nothing"
+    log, contact = folder / layout.LOG_FILE, wire.find(folder)
+    said = "it said nothing"
+    if log.exists():
+        said = log.read_text("utf-8", "replace").strip()[-_LOG_TAIL_CHARS:] or said
+    number = "" if contact is None else f" {contact.pid}"
     return _failure(
         folder,
-        f"the host process of the index {folder} {what}: {said}",
+        f"the host process{number} of the index {folder} {what}: {said}",
         f"see {log}, and end other programs that use the index",
+    )
+
+
+def _hangs(folder: Path, contact: wire.Contact) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the host process {contact.pid} of the index {folder} hangs: it has done nothing for a "
+        "while, and does not answer",
+        f"end it with: kill -9 {contact.pid}, then run the command again; what was written is kept",
     )
 
 

@@ -18,6 +18,10 @@ FORMAT = 3
 #: A record among the roots of a draft that a transfer fills: indexing must not go on with it.
 TRANSFER_MARK = "00000000-0000-0000-0000-000000000000"
 
+#: Fields that change after their record was written (a picture is renamed, its segments labelled),
+#: or differ between runs that otherwise agree.
+CHANGEABLE = frozenset({"paths", "label", "label_score", "label_source", "indexed_at"})
+
 INDEXES: dict[Kind, dict[str, IndexType]] = {
     "images": {
         "paths": "keyword",

@@ -127,6 +127,8 @@ class ServerStore:
     count = _by_records(Store.count)
     facet = _by_records(Store.facet)
     optimising = _by_records(Store.optimising, steady=True)
+    ids = _by_records(Store.ids)
+    inspect = _by_records(Store.inspect)
     flush = _by_records(Store.flush)
     check = _by_records(Store.check, steady=True)
     _optimise = _by_records(Store.optimise, steady=True)

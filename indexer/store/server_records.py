@@ -13,6 +13,7 @@ from indexer.store import answers, server_models, server_optimising
 from indexer.store.base import (
     EVERYTHING,
     Filter,
+    Inspected,
     Kind,
     Page,
     Payload,
@@ -211,6 +212,25 @@ class ServerRecords:
             [server_models.point_from(r) for r in records],
             None if following is None else str(following),
         )
+
+    def ids(
+        self, kind: Kind, *, limit: int = 1024, after: str | None = None
+    ) -> tuple[list[str], str | None]:
+        """See `Store.ids`."""
+        records, following = self._link.ask(
+            lambda: self._link.client.scroll(
+                self._collections[kind], limit=limit, offset=after, with_payload=False
+            )
+        )
+        return [str(r.id) for r in records], None if following is None else str(following)
+
+    def inspect(self, kind: Kind, ids: Sequence[str]) -> Inspected:
+        """See `Store.inspect`; a server looks after its own files, so there are no checksums."""
+
+        def read(some: Sequence[str]) -> Inspected:
+            return Inspected(self.get(kind, some, vectors=True), {}, len(some))
+
+        return answers.inspected(read, kind, ids, self._dim)
 
     def count(self, kind: Kind, where: Filter = EVERYTHING) -> int:
         """See `Store.count`."""

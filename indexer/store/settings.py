@@ -12,6 +12,7 @@ from indexer.store.schema import FORMAT
 from indexer.store.storage import DEFAULT_STORAGE, Storage
 
 START_AFRESH = "restore the index from a backup, or index the pictures again into another one"
+REPAIR = "find out what is damaged, and rebuild it, with: segsearch check --repair"
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from indexer.errors import Stopped, StoreDamaged, StoreError
+from indexer.errors import Stopped, StoreDamaged, StoreError, StoreFull
 from indexer.opening import only_writer
 from indexer.stages import background
 from indexer.store.archive import is_archive
 from indexer.store.archive.manifest import Head
 from indexer.store.base import VECTOR_KINDS, Kind, Point
+from indexer.store.room import Floor
 from indexer.store.transfer_checks import (
     Checked,
     Differs,
@@ -183,6 +184,7 @@ class _Run:
         self, places: _Places, origin: Origin, head: Head, batch: int, teller: _Teller
     ) -> None:
         self._source, self._target = places
+        self._floor = Floor(self._target)
         self._origin = origin
         self._head = head
         self._batch = batch
@@ -206,6 +208,7 @@ class _Run:
 
     def copy(self) -> TransferReport:
         """Copy what is not yet in the draft, verify it, and let it take the target's place."""
+        self._floor.check()
         draft = self._open_draft()
         try:
             try:
@@ -249,8 +252,9 @@ class _Run:
             with closing(background(self._pages(kind, lasts.get(kind)), depth=2)) as pages:
                 for page in pages:
                     try:
+                        self._floor.check()
                         self._tell("copying", done, found=found, kind=kind)
-                    except Stopped:
+                    except (Stopped, StoreFull):
                         draft.settle()
                         raise
                     draft.append(kind, page)

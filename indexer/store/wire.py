@@ -19,7 +19,7 @@ from indexer.store import layout
 from indexer.store.base import Store
 
 #: Raised when the messages change, so that a newer client does not talk to an older host.
-PROTOCOL = 5
+PROTOCOL = 6
 
 METHODS = frozenset(name for name in vars(Store) if not name.startswith("_")) - {"close"}
 

@@ -75,6 +75,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     state.end()
     await anyio.to_thread.run_sync(state.runs.close)
+    await anyio.to_thread.run_sync(state.uploads.close)
     state.library.close()
 
 

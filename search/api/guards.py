@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import re
 from collections.abc import Iterable
 
 from starlette.requests import HTTPConnection
@@ -25,6 +26,10 @@ _ALWAYS = ("/healthz", "/readyz", "/metrics", "/v1/index/events")
 _KEYED = ("/v1/", "/metrics")
 _UPLOADS = ("/v1/uploads", "/v1/search/upload")
 _SAFE = ("GET", "HEAD", "OPTIONS")
+#: Headers that decide who is asked, and who asks.
+_ONCE = (b"host", b"origin")
+#: A host's name or address, with a port or without.
+_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _PAGE_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -154,15 +159,28 @@ class SameSite:
         await self._app(scope, receive, send)
 
     def _objection(self, scope: Scope) -> str:
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        headers: dict[bytes, str] = {}
+        for name, value in scope["headers"]:
+            if name in _ONCE and name in headers:
+                return f"the request has more than one header {name.decode()}"
+            headers[name] = value.decode("latin-1")
+        if b"content-length" in headers and b"transfer-encoding" in headers:
+            return "the request tells its length in two ways"  # others may take its end elsewhere
         host = headers.get(b"host", "")
-        if "*" not in self._names and _name(host) not in self._names:
+        if not self._is_own(host):
             return "the request was sent to a host name that is not this server's"
         origin = headers.get(b"origin")
         if origin is None or scope["method"] in _SAFE or origin in self._origins:
             return ""
         own = (f"http://{host}", f"https://{host}")
         return "" if origin in own else "another site's page has sent this"
+
+    def _is_own(self, host: str) -> bool:
+        """Whether a Host header may be this server's; it is repeated in redirects."""
+        found = _HOST.fullmatch(host)
+        if found is None:
+            return not host and "*" in self._names  # HTTP/1.0 needs none
+        return "*" in self._names or found[1].lower() in self._names
 
 
 class Limit:
@@ -288,10 +306,3 @@ def _note(request_id: str, work: asyncio.Task[None]) -> None:
     """Log what went wrong with work that nobody waits for any more."""
     if not work.cancelled() and (error := work.exception()):
         _LOG.error("%s: failed after it had timed out", request_id, exc_info=error)
-
-
-def _name(host: str) -> str:
-    """Return the name in a Host header, without the port."""
-    if host.startswith("["):
-        return host.partition("]")[0].lower() + "]"
-    return host.partition(":")[0].lower()

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
 from indexer.errors import (
     IndexNotFound,
@@ -64,6 +65,7 @@ CODES = {
 #: What may be wrong with any body.
 BODY = ("too-large", "too-slow")
 _MOST_CHARACTERS = 200
+_METHODS = ("GET", "POST", "DELETE")
 _BY_STATUS = {404: "no-such-page", 405: "wrong-method", 400: "invalid-request"}
 
 
@@ -147,14 +149,26 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         code = _BY_STATUS.get(error.status_code, "invalid-request")
-        return response(
-            code, _plain(error.detail), "see /docs", id_of(request), headers=error.headers
-        )
+        headers = dict(error.headers or {})
+        if code == "wrong-method":
+            headers["allow"] = ", ".join(_methods(request))
+        return response(code, _plain(error.detail), "see /docs", id_of(request), headers=headers)
 
 
 def id_of(request: Request) -> str:
     """Return the id under which a request stands in the log."""
     return str(request.scope.get("request_id", ""))
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods of a path; Starlette names those of the first of its endpoints."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        for method in ("GET",) if isinstance(route, Mount) else _METHODS:
+            match, _ = route.matches({**request.scope, "method": method})
+            if match is Match.FULL:
+                found.add(method)
+    return sorted(found | {"HEAD"} if "GET" in found else found)
 
 
 def _of_ours(error: SegsearchError, request_id: str) -> tuple[str, str, str]:

@@ -18,6 +18,12 @@ from indexer.errors import PictureError
 from search.api.problems import Refused
 from search.api.settings import Limits
 
+_TOO_MUCH = ("out_of_memory", "too_large", "too_slow")
+#: What the smallest picture counts for: it takes more memory than its pixels.
+_LEAST_BYTES = 4096
+#: Uploads that are decoded or wait for it; each keeps a thread from answering something else.
+_MOST_WAITING = 8
+
 
 @dataclass(frozen=True, eq=False)
 class Uploaded:
@@ -43,22 +49,25 @@ class Uploads:
         """Start with none."""
         self._limits = limits
         self._lock = threading.Lock()
-        self._decoding = threading.Lock()  # one at a time: a large one takes a gigabyte meanwhile
+        self._decoders = library.Decoders(1)  # a large one takes gigabytes meanwhile
+        self._waiting = threading.BoundedSemaphore(_MOST_WAITING)
         self._kept: OrderedDict[str, Uploaded] = OrderedDict()
+        self._bytes = 0
 
     def add(self, data: bytes) -> Uploaded:
         """Decode a picture and keep it.
 
         Raises:
-            Refused: it is none, or too large.
+            Refused: it is none, or takes too many pixels, too much memory or too long; or too many
+                are waiting.
         """
-        content = library.Content(data, hashlib.sha256(data).hexdigest())
+        if not self._waiting.acquire(blocking=False):
+            many = f"{_MOST_WAITING} pictures are waiting to be decoded"
+            raise Refused("busy", many, "try again in a second", {"retry-after": "1"})
         try:
-            with self._decoding:
-                decoded = library.decode(content, self._limits.upload_pixels)
-        except PictureError as error:
-            code = "too-large" if error.reason == "too_large" else "no-picture"
-            raise Refused(code, error.message, "send a JPEG, PNG or WebP") from error
+            decoded = self._decoded(data)
+        finally:
+            self._waiting.release()
         seconds = self._limits.upload_s
         added = Uploaded(
             secrets.token_urlsafe(16),
@@ -68,8 +77,13 @@ class Uploads:
         )
         with self._lock:
             self._kept[added.id] = added
+            self._bytes += _bytes_of(added)
             self._forget_old()
         return added
+
+    def close(self) -> None:
+        """End the process that decodes."""
+        self._decoders.close()
 
     def get(self, upload_id: str) -> Uploaded:
         """Return an upload.
@@ -86,12 +100,25 @@ class Uploads:
             )
         return found
 
+    def _decoded(self, data: bytes) -> library.Decoded:
+        content = library.Content(data, hashlib.sha256(data).hexdigest())
+        try:
+            return self._decoders.decode(content, self._limits.upload_pixels)
+        except PictureError as error:
+            code = "too-large" if error.reason in _TOO_MUCH else "no-picture"
+            raise Refused(code, error.message, "send a JPEG, PNG or WebP") from error
+
     def _forget_old(self) -> None:
         now = time.monotonic()
-        while len(self._kept) > 1 and self._bytes() > self._limits.uploads_bytes:
-            self._kept.popitem(last=False)
+        while len(self._kept) > 1 and self._bytes > self._limits.uploads_bytes:
+            self._forget_first()
         while self._kept and next(iter(self._kept.values())).until < now:
-            self._kept.popitem(last=False)
+            self._forget_first()
 
-    def _bytes(self) -> int:
-        return sum(upload.pixels.nbytes for upload in self._kept.values())
+    def _forget_first(self) -> None:
+        _, upload = self._kept.popitem(last=False)
+        self._bytes -= _bytes_of(upload)
+
+
+def _bytes_of(upload: Uploaded) -> int:
+    return max(upload.pixels.nbytes, _LEAST_BYTES)

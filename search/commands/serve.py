@@ -136,7 +136,7 @@ def serve(
 
 
 def run(settings: Settings) -> None:
-    """Serve until Ctrl-C or SIGTERM; what is in progress then is finished.
+    """Serve until Ctrl-C, SIGTERM or SIGHUP; what is in progress then is finished.
 
     Raises:
         SegsearchError: the address is in use, or cannot be listened on; the index cannot be opened,
@@ -183,6 +183,8 @@ def _serve(app: FastAPI, listener: socket.socket, url: str) -> None:
         lifespan="on",
     )
     server = Server(config)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as with nohup
+        signal.signal(signal.SIGHUP, server.handle_exit)  # uvicorn knows only the other two
     server.run(sockets=[listener])
     if not server.started:
         raise SegsearchError("the server did not start", "its log says why")

@@ -361,7 +361,7 @@ def test_files_that_hold_no_weights(
     fast_profile: Profile, tmp_path: Path, name: str, content: bytes
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ModelError, match=rf"open_clip cannot build clip_tiny .*{name}: "):
+    with pytest.raises(ModelError, match=rf"{name}(: | is not a weights file)"):
         load(fast_profile, "demo/clip_tiny.json", str(tmp_path / name))
 
 
@@ -370,6 +370,6 @@ def test_files_that_hold_something_else(
     fast_profile: Profile, tmp_path: Path, content: dict[str, object]
 ) -> None:
     torch.save(content, tmp_path / "w.pt")
-    with pytest.raises(ModelError, match=r"open_clip cannot build clip_tiny .*w\.pt: ") as caught:
+    with pytest.raises(ModelError, match=r"w\.pt(: | is not a weights file)") as caught:
         load(fast_profile, "demo/clip_tiny.json", str(tmp_path / "w.pt"))
     assert "weights_only" not in str(caught.value)

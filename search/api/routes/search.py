@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, File, Form, UploadFile
@@ -27,6 +28,8 @@ _ERRORS = (
     "unavailable",
     *BODY,
 )
+#: Stands for an upload that is not there yet.
+_SOME_ID = "A" * 22
 
 
 @router.post("", responses=errors(*_ERRORS))
@@ -56,18 +59,21 @@ def search_upload(
     The picture is kept for a while: `upload_id` names it in further requests.
     """
     started = time.perf_counter()
-    try:
+    with _about_query():
         asked = schemas.UploadSearch.model_validate_json(query)
+        asked.with_upload(_SOME_ID)  # decode nothing for what is refused anyway
+    uploaded = state.uploads.add(file.file.read())
+    return _answer(asked.with_upload(uploaded.id), state, started, uploaded.id)
+
+
+@contextlib.contextmanager
+def _about_query() -> Iterator[None]:
+    """Say of what is wrong that it is in the form's `query`."""
+    try:
+        yield
     except ValidationError as error:
         told = [{**one, "loc": ("query", *one["loc"])} for one in error.errors()]
         raise RequestValidationError(told) from error
-    uploaded = state.uploads.add(file.file.read())
-    plain = asked.model_dump(exclude_unset=True)
-    example = {name: plain.pop(name) for name in schemas.PromptIn.model_fields if name in plain}
-    first = {"upload_id": uploaded.id, **example}
-    plain["positives"] = [first, *plain.get("positives", [])]
-    request = schemas.SearchRequest.model_validate(plain)
-    return _answer(request, state, started, uploaded.id)
 
 
 def _answer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -48,8 +49,13 @@ def _holdings(opened: Opened) -> schemas.Holdings:
         size_bytes=index.size_bytes(),
         roots=opened.places.names,
         clip=index.recipe.vector_space["model"],
-        sam2=index.recipe.segmentation["model"],
+        sam2=_shown(index.recipe.segmentation["model"]),
     )
+
+
+def _shown(model: str) -> str:
+    """Return a model's name; of a configuration's path, which nobody else needs, the file's."""
+    return Path(model).name if model.endswith((".yaml", ".yml")) else model
 
 
 @router.get("/facets", responses=errors("invalid-request", "no-index", "unavailable"))

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    model_validator,
+)
 
 from search.api.schemas.rows import row
 
@@ -15,6 +24,7 @@ _MOST_PX = 65_535
 _MOST_EXAMPLES, _MOST_PICTURES, _MOST_POINTS, _MOST_THINGS, _MOST_VALUES = 32, 8, 64, 8, 50
 #: Hits on one page, and hits that can be paged through.
 MOST_HITS, MOST_OFFSET = 200, 10_000
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def _storable(text: str) -> str:
@@ -24,12 +34,35 @@ def _storable(text: str) -> str:
     return text
 
 
+def _number(given: object) -> object:
+    """Refuse what Pydantic would take for a number: true and false."""
+    if isinstance(given, bool):
+        raise ValueError("a number is meant, not true or false")  # noqa: TRY004 - Pydantic's way
+    return given
+
+
+def _digits(given: object) -> object:
+    """Refuse text, which Pydantic would take for a number: in JSON, numbers are written so."""
+    if isinstance(given, str):
+        raise ValueError("a number is meant, not text")  # noqa: TRY004 - Pydantic's way
+    return _number(given)
+
+
+def _written(given: object) -> object:
+    """Refuse what Pydantic would take for a date: seconds since 1970."""
+    if isinstance(given, date) or (isinstance(given, str) and _DAY.fullmatch(given)):
+        return given
+    raise ValueError("write a day as YYYY-MM-DD")
+
+
+_Numeric, _Numeral = BeforeValidator(_number), BeforeValidator(_digits)
+Day = Annotated[date, BeforeValidator(_written)]
 Words = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_storable)]
 Name = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_storable)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Pixel = Annotated[float, Field(ge=0, le=_MOST_PX, allow_inf_nan=False)]
-Corner = Annotated[int, Field(ge=0, le=_MOST_PX)]
-Count = Annotated[int, Field(ge=0, le=1_000_000)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), _Numeric]
+Pixel = Annotated[float, Field(ge=0, le=_MOST_PX, allow_inf_nan=False), _Numeral]
+Corner = Annotated[int, Field(ge=0, le=_MOST_PX), _Numeral]
+Count = Annotated[int, Field(ge=0, le=1_000_000), _Numeric]
 XY = Annotated[tuple[Pixel, Pixel], row("number", 2, minimum=0, maximum=_MOST_PX)]
 Box = Annotated[
     tuple[Corner, Corner, Corner, Corner], row("integer", 4, minimum=0, maximum=_MOST_PX)
@@ -38,7 +71,7 @@ Box = Annotated[
 Near = Annotated[
     str,
     Field(
-        pattern=r"^-?\d{1,3}(\.\d{1,9})?,-?\d{1,3}(\.\d{1,9})?,\d{1,5}(\.\d{1,9})?$",
+        pattern=r"^-?[0-9]{1,3}(\.[0-9]{1,9})?,-?[0-9]{1,3}(\.[0-9]{1,9})?,[0-9]{1,5}(\.[0-9]{1,9})?$",
         description="LATITUDE,LONGITUDE,RADIUS in degrees and kilometres",
         examples=["48.2,16.4,25"],
     ),
@@ -99,7 +132,7 @@ class Thing(Model):
 
     name: Words
     example: Example
-    count: Annotated[int, Field(ge=1, le=20)] = 1
+    count: Annotated[int, Field(ge=1, le=20), _Numeral] = 1
 
 
 class SceneIn(Model):
@@ -122,8 +155,8 @@ class ImageFilters(Model):
 
     path: Name | None = None
     glob: Name | None = None
-    since: date | None = None
-    until: date | None = None
+    since: Day | None = None
+    until: Day | None = None
     near: Near | None = None
     format: Annotated[list[Name], Field(max_length=_MOST_VALUES)] = []
     camera: Annotated[list[Name], Field(max_length=_MOST_VALUES)] = []
@@ -147,13 +180,17 @@ class LookIn(Model):
 
     filters: FiltersIn = FiltersIn()
     by: Literal["segment", "image"] = "segment"
-    limit: Annotated[int, Field(ge=1, le=MOST_HITS)] = 40
-    offset: Annotated[int, Field(ge=0, le=MOST_OFFSET)] = 0
-    all: Annotated[bool, Field(description="Show the nearest, however irrelevant.")] = False
-    min_relevance: Annotated[float | None, Field(ge=-100, le=100, allow_inf_nan=False)] = None
-    nested: Annotated[bool, Field(description="Keep hits inside, or around, better ones.")] = False
-    per_image: Annotated[int | None, Field(ge=1, le=1000)] = None
-    diversity: Share = 0.0
+    limit: Annotated[int, Field(ge=1, le=MOST_HITS), _Numeral] = 40
+    offset: Annotated[int, Field(ge=0, le=MOST_OFFSET), _Numeral] = 0
+    all: Annotated[StrictBool, Field(description="Show the nearest, however irrelevant.")] = False
+    min_relevance: Annotated[
+        float | None, Field(ge=-100, le=100, allow_inf_nan=False), _Numeral
+    ] = None
+    nested: Annotated[
+        StrictBool, Field(description="Keep hits inside, or around, better ones.")
+    ] = False
+    per_image: Annotated[int | None, Field(ge=1, le=1000), _Numeral] = None
+    diversity: Annotated[Share, _Numeral] = 0.0
 
 
 class SearchRequest(LookIn):
@@ -190,6 +227,18 @@ class UploadSearch(LookIn, PromptIn):
     positives: Annotated[list[Example], Field(max_length=_MOST_EXAMPLES - 1)] = []
     negatives: Annotated[list[Example], Field(max_length=_MOST_EXAMPLES)] = []
 
+    def with_upload(self, upload_id: str) -> SearchRequest:
+        """Return the request that names the uploaded picture as its first example.
+
+        Raises:
+            ValidationError: together they are too much.
+        """
+        plain = self.model_dump(exclude_unset=True)
+        example = {name: plain.pop(name) for name in PromptIn.model_fields if name in plain}
+        first = {"upload_id": upload_id, **example}
+        plain["positives"] = [first, *plain.get("positives", [])]
+        return SearchRequest.model_validate(plain)
+
 
 class SegmentRequest(PromptIn):
     """A picture and where in it an object lies.
@@ -199,7 +248,7 @@ class SegmentRequest(PromptIn):
 
     image_id: UUID | None = None
     upload_id: UploadId | None = None
-    candidates: bool = False
+    candidates: StrictBool = False
 
     @model_validator(mode="after")
     def _is_one(self) -> SegmentRequest:
@@ -213,5 +262,5 @@ class SegmentRequest(PromptIn):
 class IndexRequest(Model):
     """How the configured folders are indexed."""
 
-    prune: Annotated[bool, Field(description="Remove from the index what is gone.")] = False
-    rebuild: Annotated[bool, Field(description="Index everything anew.")] = False
+    prune: Annotated[StrictBool, Field(description="Remove from the index what is gone.")] = False
+    rebuild: Annotated[StrictBool, Field(description="Index everything anew.")] = False

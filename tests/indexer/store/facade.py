@@ -66,14 +66,8 @@ class Facade:
     def __enter__(self) -> Self:
         self.engine = QdrantClient(":memory:")
         self.lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
-        if self.tls is not None:
-            # the handshake is the handler's: here it would hold up all other connections
-            self._server.socket = self.tls.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
+        self._port = 0
+        self.listen()
         return self
 
     def __exit__(
@@ -82,15 +76,33 @@ class Facade:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.stop_listening()
+        self.engine.close()
+
+    def listen(self) -> None:
+        """Answer, where it did before if it did."""
+        self._server = _Server(("127.0.0.1", self._port), _handler(self))
+        self._port = self._server.server_address[1]
+        if self.tls is not None:
+            # the handshake is the handler's: here it would hold up all other connections
+            self._server.socket = self.tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+        self.is_listening = True
+
+    def stop_listening(self) -> None:
+        """Answer nobody any more; connections that are open break with their next request."""
+        self.is_listening = False
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-        self.engine.close()
 
     @property
     def url(self) -> str:
         scheme = "http" if self.tls is None else "https"
-        return f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
+        return f"{scheme}://127.0.0.1:{self._port}"
 
     def outcome(self, method: str, path: str, body: Json) -> tuple[int, Json] | None:
         """Return status and body of the answer, as `faults` has it; None breaks the connection."""
@@ -259,7 +271,9 @@ def _handler(facade: Facade) -> type[BaseHTTPRequestHandler]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             facade.seen.append((f"{self.command} {path}", headers))
             facade.bodies.append((f"{self.command} {self.path}", body))
-            outcome = facade.outcome(self.command, path, body)
+            outcome = None
+            if facade.is_listening:
+                outcome = facade.outcome(self.command, path, body)
             if outcome is None:
                 self._break()
             else:

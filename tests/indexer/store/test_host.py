@@ -171,16 +171,16 @@ def test_a_killed_host_is_reported_and_replaced(folder: Path, store: HostedStore
     assert host_pid(folder) != pid
 
 
-def test_after_a_kill_everything_is_opened_to_be_written_out(
-    folder: Path, store: HostedStore
-) -> None:
+def test_flushing_opens_everything_for_what_a_kill_left(folder: Path, store: HostedStore) -> None:
     store.upsert("segments", SEGMENTS)
     os.kill(host_pid(folder), signal.SIGKILL)
     (images,) = folder.glob("*/images")
     images.rename(folder / "elsewhere")
     store.close()
-    with closing(HostedStore(folder)) as again, pytest.raises(StoreDamaged):
-        again.count("files")
+    with closing(HostedStore(folder)) as again:
+        assert again.count("files") == 0
+        with pytest.raises(StoreDamaged):
+            again.flush()
 
 
 def test_a_host_killed_in_a_write_leaves_a_sound_index(folder: Path, store: HostedStore) -> None:

@@ -24,7 +24,7 @@ from indexer.errors import (
     StoreUnavailable,
 )
 from indexer.opening import only_writer
-from indexer.store import draft_location, open_store
+from indexer.store import draft_location, open_store, room
 from indexer.store.archive import draft_folder, writing
 from indexer.store.base import Filter, HasId, Point, Store
 from indexer.store.transfer import TransferProgress, transfer
@@ -334,6 +334,7 @@ def test_errors_of_the_server(source: str, tmp_path: Path, facade: Facade) -> No
 
 def test_too_little_room(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setenv(room.VARIABLE, "0")
     monkeypatch.setattr("indexer.store.transfer_places.shutil.disk_usage", lambda _: full)
     for target in (tmp_path / "a.parquet", tmp_path / "index"):
         with pytest.raises(StoreFull, match="the vectors alone take"):

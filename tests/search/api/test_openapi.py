@@ -15,11 +15,14 @@ import httpx
 import hypothesis
 import pytest
 import schemathesis
+from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
+    negative_data_rejection,
     response_schema_conformance,
     status_code_conformance,
+    unsupported_method,
 )
 
 from indexer import Indexer
@@ -51,20 +54,24 @@ def operations(served: Served) -> Iterator[tuple[str, str, dict[str, Any]]]:
             yield method.upper(), path, operation
 
 
-def test_whatever_the_document_allows_is_answered(served: Served) -> None:
-    """Without runs of the index, which have tests of their own."""
-    document = schemathesis.openapi.from_url(f"{served.url}/openapi.json")
-    few = hypothesis.settings(
+def few() -> hypothesis.settings:
+    """Return how often an operation is asked: a dozen times, always the same."""
+    return hypothesis.settings(
         max_examples=12, deadline=None, derandomize=True, database=None,
         suppress_health_check=list(hypothesis.HealthCheck),
     )  # fmt: skip
+
+
+def test_whatever_the_document_allows_is_answered(served: Served) -> None:
+    """Without runs of the index, which have tests of their own."""
+    document = schemathesis.openapi.from_url(f"{served.url}/openapi.json")
     tried = set()
     for result in document.get_all_operations():
         operation: Any = result.ok()  # type: ignore[union-attr]
         if (operation.method, operation.path) in (("post", "/v1/index"), ("delete", "/v1/index")):
             continue
 
-        @few
+        @few()
         @hypothesis.given(case=operation.as_strategy())
         def answered(case: Any) -> None:  # noqa: ANN401 - its type is generic over what it hides
             case.call_and_validate(base_url=served.url, checks=CHECKS)
@@ -72,6 +79,36 @@ def test_whatever_the_document_allows_is_answered(served: Served) -> None:
         answered()
         tried.add((operation.method, operation.path))
     assert len(tried) >= 20
+
+
+def test_whatever_the_document_forbids_is_refused(served: Served) -> None:
+    """Parameters and bodies that do not fit; methods that are not there."""
+    document = schemathesis.openapi.from_url(f"{served.url}/openapi.json")
+    checks = [*CHECKS, negative_data_rejection, unsupported_method]
+    tried = set()
+    for result in document.get_all_operations():
+        operation: Any = result.ok()  # type: ignore[union-attr]
+        if operation.path == "/v1/index" or not (operation.body or operation.query):
+            continue
+
+        @hypothesis.settings(few(), max_examples=30)
+        @hypothesis.given(case=operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
+        def refused(case: Any) -> None:  # noqa: ANN401 - its type is generic over what it hides
+            case.call_and_validate(base_url=served.url, checks=checks)
+
+        refused()
+        tried.add((operation.method, operation.path))
+    assert len(tried) >= 7
+
+
+def test_methods_that_are_there_are_named(served: Served) -> None:
+    for path, methods in served.app.openapi()["paths"].items():
+        address = served.url + path.replace("{", "").replace("}", "")
+        answer = httpx.request("PATCH", address)
+        there = {method.upper() for method in methods}
+        assert answer.status_code == 405
+        named = set(answer.headers["allow"].split(", "))
+        assert named == (there | {"HEAD"} if "GET" in there else there), path
 
 
 class Asker:
