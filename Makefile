@@ -8,14 +8,17 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 OUT ?= out
 PHOTOS ?=
+SECONDS ?= 600
 
-.PHONY: demo test browser soak check format bench clean help
+.PHONY: demo test browser slow soak coverage check format bench clean help
 
 help:
 	@echo 'make demo [PHOTOS=./photos]  index pictures, run three queries, write contact sheets to $(OUT)/demo'
 	@echo 'make test                    run the tests'
 	@echo 'make browser                 install a Chromium for the tests of the page, if there is none'
-	@echo 'make soak                    run the tests that take long'
+	@echo 'make slow                    run the tests that take long'
+	@echo 'make soak [SECONDS=600]      kill, damage and fuzz for that long, and count what was lost'
+	@echo 'make coverage                run the tests, and say which lines they leave out'
 	@echo 'make check                   ruff and mypy'
 	@echo 'make format                  let ruff format and fix'
 	@echo 'make bench [PHOTOS=./photos] run the benchmarks'
@@ -25,8 +28,8 @@ demo: $(READY)
 	$(BIN)/segsearch demo $(OUT)/demo $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 test: $(READY) browser
-	$(BIN)/pytest -n 2 --dist worksteal -m 'not soak and not timed'
-	$(BIN)/pytest tests/e2e -m 'timed and not soak'
+	$(BIN)/pytest -n 2 --dist worksteal -m 'not slow and not timed'
+	$(BIN)/pytest tests/e2e -m 'timed and not slow'
 
 # The system's own, or Debian's, or Playwright's; without any, the tests of the page say so loudly.
 browser: $(READY)
@@ -36,8 +39,14 @@ browser: $(READY)
 	|| $(BIN)/playwright install chromium \
 	|| echo 'NO BROWSER could be installed: the tests of the page will be skipped' >&2
 
+slow: $(READY) browser
+	$(BIN)/pytest -m slow
+
 soak: $(READY)
-	$(BIN)/pytest -m soak
+	$(BIN)/python -m tests.soak --seconds $(SECONDS)
+
+coverage: $(READY) browser
+	$(BIN)/pytest -n 2 --dist worksteal -m 'not slow and not timed' --cov --cov-report=term:skip-covered
 
 check: $(READY)
 	$(BIN)/ruff check

@@ -128,9 +128,7 @@ class _Repair:
         self._findings = findings
         self._spare = spare
 
-    def run(
-        self, folders: Sequence[Path], run: Callable[[Index, tuple[Path, ...]], Report]
-    ) -> Repaired:
+    def run(self, folders: Sequence[Path], run: Run, tell: Callable[[int, int], None]) -> Repaired:
         """Fill the draft.
 
         Args:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -13,7 +12,8 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
-from indexer.profiles import Profile, Sam2Profile, load_profile, profile_data
+from indexer.profiles import Profile, profile_data
+from tests.profiles import fast
 
 if TYPE_CHECKING:
     from indexer.embedding import Embedder
@@ -45,18 +45,7 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(scope="session")
 def fast_profile() -> Profile:
     """The demo profile with a very coarse grid, and a SAM 2 that finds many regions in anything."""
-    demo = load_profile("demo")
-    masks = replace(
-        demo.masks,
-        points_per_side=4,
-        points_per_batch=16,
-        pred_iou_thresh=0.5,
-        stability_score_thresh=0.65,
-        min_mask_region_area=0,
-        multimask_output=True,
-    )
-    seeded = Sam2Profile(str(Path(__file__).parent / "sam2_seeded.yaml"), "seeded:4")
-    return replace(demo, sam2=seeded, masks=masks)
+    return fast()
 
 
 @pytest.fixture(scope="session")

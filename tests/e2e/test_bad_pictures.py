@@ -61,7 +61,7 @@ def test_every_file_is_indexed_or_recorded(tmp_path: Path, fast_profile: Profile
     assert outcomes(where, folder) == seen
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_a_picture_that_takes_too_long_does_not_stop_a_run(
     tmp_path: Path, fast_profile: Profile
 ) -> None:

@@ -149,7 +149,7 @@ def test_a_closed_terminal_ends_a_server(index: Path) -> None:
         assert ended(process, time.monotonic()) == 0
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_a_server_outlives_its_terminal_if_it_is_to(index: Path) -> None:
     command = ("search", "serve", "--port", "0", "--index", index)
     with terminal(*command, heeds_its_end=False) as (process, master):
@@ -267,7 +267,7 @@ def stopped_host(index: Path) -> Iterator[int]:
 @pytest.mark.timed
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGINT, signal.SIGHUP, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)],
+    [signal.SIGINT, signal.SIGHUP, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
 )
 def test_every_command_can_be_stopped_while_it_waits(
     index: Path, tmp_path: Path, number: signal.Signals

@@ -116,7 +116,7 @@ def test_killed_runs_go_on_to_the_same_end(tmp_path: Path, profile: Path) -> Non
 
 @pytest.mark.timed
 @pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)]
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
 def test_a_stopped_run_ends_soon_and_says_how_to_go_on(
     tmp_path: Path, profile: Path, number: signal.Signals

@@ -87,7 +87,7 @@ def test_the_index_is_that_of_a_local_run(tmp_path: Path, quick: Profile) -> Non
     assert not list(there.glob("work-*"))
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 @pytest.mark.usefixtures("_ray")
 def test_boxes_limits_and_exclusions(tmp_path: Path, quick: Profile) -> None:
     library = photos(tmp_path / "photos", 4)
@@ -149,7 +149,7 @@ def test_a_killed_run_goes_on_with_the_shards_it_has_left(tmp_path: Path, quick:
     assert shards(there) == []
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 @pytest.mark.usefixtures("_ray")
 def test_a_stopped_run_goes_on_later(tmp_path: Path, quick: Profile) -> None:
     library = photos(tmp_path / "photos", 20)
@@ -170,7 +170,7 @@ def test_a_stopped_run_goes_on_later(tmp_path: Path, quick: Profile) -> None:
     assert_same(here, there)
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 @pytest.mark.usefixtures("_ray")
 def test_a_bug_is_not_taken_for_a_bad_picture(tmp_path: Path, quick: Profile) -> None:
     from indexer.distributed.cluster import connected
@@ -186,7 +186,7 @@ def test_a_bug_is_not_taken_for_a_bad_picture(tmp_path: Path, quick: Profile) ->
         list(cluster.compute([Task(0, candidate)], job))
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_an_actor_refuses_models_that_the_index_was_not_built_with(
     tmp_path: Path, quick: Profile
 ) -> None:

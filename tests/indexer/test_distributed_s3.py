@@ -44,7 +44,7 @@ def _ray(s3: Service) -> Iterator[None]:
         yield
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 @pytest.mark.usefixtures("_ray")
 def test_pictures_and_work_in_a_bucket(s3: Service, tmp_path: Path, fast_profile: Profile) -> None:
     quick = replace(fast_profile, masks=replace(fast_profile.masks, points_per_side=2))

@@ -96,7 +96,7 @@ def test_a_run_stops_before_the_disk_is_full_and_goes_on_later(
     assert records(disk / "idx") == whole
 
 
-@pytest.mark.parametrize("left", [0, pytest.param(40_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("left", [0, pytest.param(40_000, marks=pytest.mark.slow)])
 def test_a_disk_that_becomes_full_loses_nothing(
     disk: Path, indexer: Indexer, library: Path, whole: dict[str, dict[str, Any]], left: int
 ) -> None:
@@ -151,7 +151,7 @@ def test_a_rebuild_stops_too_and_the_index_serves_on(
     assert not Path(draft_location(str(disk / "idx"))).exists()
 
 
-@pytest.mark.parametrize("name", ["copy", pytest.param("copy.parquet", marks=pytest.mark.soak)])
+@pytest.mark.parametrize("name", ["copy", pytest.param("copy.parquet", marks=pytest.mark.slow)])
 def test_a_transfer_stops_too_and_goes_on_later(
     disk: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:

@@ -196,7 +196,7 @@ LASTING: list[tuple[Kind, int]] = [
     ("stall", 9),
 ]
 ALL = [(kind, write) for kind in get_args(Kind) for write in range(-1, WRITES)]
-RARE = [pytest.param(*each, marks=pytest.mark.soak) for each in sorted(set(ALL) - set(LASTING))]
+RARE = [pytest.param(*each, marks=pytest.mark.slow) for each in sorted(set(ALL) - set(LASTING))]
 
 
 @pytest.mark.parametrize(("kind", "write"), [*LASTING, *RARE])

@@ -88,7 +88,7 @@ def test_strange_files_are_found_and_end_as_promised(tmp_path: Path) -> None:
                 assert entry.reason in promises[path].reasons
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10, 60))
 def test_many_seeds(tmp_path: Path, seed: int) -> None:
     promises = write(corpus(seed), tmp_path)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import numpy as np
 import pytest
 
 from indexer.errors import StoreDamaged, StoreError, StoreUnavailable
-from indexer.store import discard, layout
+from indexer.store import discard, layout, wire
 from indexer.store.base import KINDS, Filter, Kind, Match
 from indexer.store.edge import EdgeStore
 from tests.indexer.store.samples import DIM, RECIPE, SEGMENTS, segment, uid, vec
@@ -56,13 +59,20 @@ def data(folder: Path) -> Path:
 
 def test_a_half_made_index_is_none_and_can_be_made(folder: Path) -> None:
     leftover = data(folder)
-    (folder / layout.SETTINGS_FILE).unlink()
+    for settings in (leftover / layout.SETTINGS_FILE, folder / layout.SETTINGS_FILE):
+        settings.unlink()  # the copy is written last
     with closing(EdgeStore(folder)) as store:
         assert store.recipe() is None
         store.create({"second": 2}, 5)
         assert store.recipe() == {"second": 2}
         assert store.count("segments") == 0
     assert data(folder) != leftover
+
+
+def test_an_index_without_its_settings_is_not_overwritten(folder: Path) -> None:
+    (folder / layout.SETTINGS_FILE).unlink()
+    with pytest.raises(StoreDamaged, match=r"segsearch\.json is missing.*check --repair"):
+        EdgeStore(folder)
 
 
 def test_files_of_somebody_else_are_left_alone(tmp_path: Path) -> None:
@@ -81,7 +91,7 @@ def test_files_of_somebody_else_are_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 1, "dim": "x", "recipe": {}}'])
 def test_damaged_settings_are_called_so(folder: Path, text: str) -> None:
     (folder / layout.SETTINGS_FILE).write_text(text)
-    with pytest.raises(StoreDamaged, match=r"segsearch\.json.*index the pictures again"):
+    with pytest.raises(StoreDamaged, match=r"segsearch\.json.*check --repair"):
         EdgeStore(folder)
 
 
@@ -119,7 +129,7 @@ def test_check_notices_changed_settings(folder: Path) -> None:
 def test_a_missing_part_is_called_damage(folder: Path, kind: Kind) -> None:
     (data(folder) / kind).rename(folder / "elsewhere")
     with (
-        pytest.raises(StoreDamaged, match="index the pictures again"),
+        pytest.raises(StoreDamaged, match="check --repair"),
         closing(EdgeStore(folder)) as store,
     ):
         store.count(kind)
@@ -131,7 +141,7 @@ def test_truncated_files_are_called_damage(folder: Path, name: str) -> None:
         path.write_bytes(b"")
     with (
         closing(EdgeStore(folder)) as store,
-        pytest.raises(StoreDamaged, match="index the pictures again"),
+        pytest.raises(StoreDamaged, match="check --repair"),
     ):
         store.count("segments")
 
@@ -186,3 +196,19 @@ def test_answers_stay_right_with_a_graph(tmp_path: Path) -> None:
         assert len(set(found) & set(expected)) >= 17  # the graph is not the same every time
         fifth = Filter(must=(Match("depth", (0,)),))
         assert store.search("segments", vectors[0], where=fifth)[0].id == uid(0)
+
+
+def test_an_adoption_that_is_asked_for_again_is_done_once(tmp_path: Path) -> None:
+    index, draft = tmp_path / "index", tmp_path / "index" / "rebuild"
+    with closing(EdgeStore(index)) as store, ThreadPoolExecutor(2) as pool:
+        store.create(RECIPE, DIM)
+        with closing(EdgeStore(draft)) as made:
+            made.create({"name": "new"}, DIM)
+        lock = wire.take_lock(draft)
+        assert lock is not None
+        twice = [pool.submit(store.adopt, str(draft)) for _ in range(2)]
+        time.sleep(0.3)  # both have seen the draft, and wait
+        os.close(lock)
+        for call in twice:
+            call.result()
+        assert store.recipe() == {"name": "new"}

@@ -125,7 +125,7 @@ def test_an_adoption_killed_at_some_steps(tmp_path: Path) -> None:
     assert outcomes == sorted(outcomes, key=repr, reverse=True)  # first the old, then the new
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_a_killed_adoption_leaves_the_old_index_or_the_new_one(tmp_path: Path) -> None:
     outcomes = killed(tmp_path, "adopt")
     before, after = ("old 3", "new 5", "new 5", WHOLE), ("new 5", "none", "new 5", WHOLE)
@@ -143,7 +143,7 @@ def test_a_killed_creation_leaves_none_or_all(tmp_path: Path) -> None:
     assert outcomes == [half] * made + [whole] * (len(outcomes) - made)
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_a_killed_removal_leaves_all_or_none(tmp_path: Path) -> None:
     outcomes = killed(tmp_path, "discard")
     both, draft, none = (("old 3", "new 5"), ("none", "new 5"), ("none", "none"))
