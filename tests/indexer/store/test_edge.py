@@ -121,7 +121,7 @@ def test_another_layout_is_not_opened(folder: Path) -> None:
 def test_check_notices_changed_settings(folder: Path) -> None:
     with closing(EdgeStore(folder)) as store:
         (folder / layout.SETTINGS_FILE).unlink()
-        with pytest.raises(StoreDamaged, match="has changed"):
+        with pytest.raises(StoreDamaged, match="is missing"):
             store.check()
 
 
