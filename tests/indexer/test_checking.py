@@ -104,7 +104,7 @@ def test_a_sound_index(index: Path, whole: dict[str, dict[str, Any]]) -> None:
         assert indexer.check(repair=True) == (findings, None)
 
 
-@pytest.mark.parametrize("byte", range(4))
+@pytest.mark.parametrize("byte", [0, 3])
 def test_any_flipped_bit_of_a_vector_names_its_image(
     index: Path, whole: dict[str, dict[str, Any]], byte: int
 ) -> None:
@@ -181,7 +181,7 @@ def test_wrong_counts_are_found(index: Path, whole: dict[str, dict[str, Any]]) -
     assert look(index).is_sound
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff"])
+@pytest.mark.parametrize("content", [None, b"{}"])
 def test_settings_are_restored(
     index: Path, whole: dict[str, dict[str, Any]], content: bytes | None
 ) -> None:
@@ -198,7 +198,7 @@ def test_settings_are_restored(
     assert records(index) == whole
 
 
-@pytest.mark.parametrize("content", [None, b"", b"../../elsewhere", b"segments-00000000"])
+@pytest.mark.parametrize("content", [None, b"../../elsewhere"])
 def test_a_lost_pointer_is_restored(
     index: Path, whole: dict[str, dict[str, Any]], content: bytes | None
 ) -> None:
@@ -266,7 +266,7 @@ def some_damage(index: Path, count: int, seed: int) -> Iterator[tuple[Path, str]
     yield from rng.sample(cases, count)
 
 
-@pytest.mark.parametrize(("count", "seed"), [(6, 0), pytest.param(100, 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("count", "seed"), [(4, 0), pytest.param(100, 1, marks=pytest.mark.slow)])
 def test_whatever_is_damaged_is_mended(
     place: Path, tmp_path: Path, whole: dict[str, dict[str, Any]], count: int, seed: int
 ) -> None:

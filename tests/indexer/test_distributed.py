@@ -104,6 +104,7 @@ def test_boxes_limits_and_exclusions(tmp_path: Path, quick: Profile) -> None:
 
 
 @pytest.mark.usefixtures("_ray")
+@pytest.mark.slow
 def test_a_killed_actor_costs_nothing(tmp_path: Path, quick: Profile) -> None:
     library = photos(tmp_path / "photos", 40)
     here, there = tmp_path / "here", tmp_path / "there"
@@ -125,6 +126,7 @@ def test_a_killed_actor_costs_nothing(tmp_path: Path, quick: Profile) -> None:
     assert_same(here, there)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_shards_it_has_left(tmp_path: Path, quick: Profile) -> None:
     library = photos(tmp_path / "photos", 40)
     here, there = tmp_path / "here", tmp_path / "there"
