@@ -53,6 +53,7 @@ def test_a_run_is_stopped_from_the_page(opener: Opener, tmp_path: Path, fast_yam
         screen.get("cancel-button").click(delay=150)  # while the figures change five times a second
         expect(screen.get("progress")).to_have_attribute("data-state", "stopped", timeout=30_000)
         expect(screen.page.locator("h1")).to_be_focused()
+        screen.page.close()  # it would ask on when the server has gone
 
 
 def test_what_is_indexed_so_far_can_be_found(opener: Opener, tmp_path: Path) -> None:
@@ -80,6 +81,7 @@ def test_what_is_indexed_so_far_can_be_found(opener: Opener, tmp_path: Path) -> 
         screen.page.locator("#run-bar").click()
         screen.get("cancel-button").click(delay=150)
         expect(screen.get("progress")).to_have_attribute("data-state", "stopped", timeout=30_000)
+        screen.page.close()
 
 
 def test_a_page_asks_for_the_key(opener: Opener, page_index: Path) -> None:
