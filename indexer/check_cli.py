@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,7 @@ from indexer.progress import Progress
 
 if TYPE_CHECKING:
     from indexer.checking import DamagedImage, Findings
+    from indexer.indexer import Indexer
     from indexer.repairing import Repaired
 
 
@@ -54,28 +56,48 @@ def check(
     from indexer.stopping import stop_at_signal
 
     silent = quiet or output is not Format.table
-    line, progress = console.StatusLine(), Progress(quiet=silent)
-    if repair:
-        malloc.keep_freed_memory()
-
-    def show(done: int, total: int) -> None:
-        if not silent:
-            line.show(lambda: f"read {done} of {total} records")
-
     with (
         stop_at_signal(quiet=silent) as stopped,
         Indexer(index_, device=device, boxes=boxes, grid=grid) as indexer,
     ):
-        findings, repaired = indexer.check(
-            repair=repair,
-            folders=folders or [],
-            on_check=show,
-            on_progress=progress,
-            stopped=stopped.is_set,
-        )
-    progress.end()
+        looked = _repair if repair else _look
+        findings, repaired = looked(indexer, folders or [], stopped, silent=silent)
     _tell(findings, repaired, output, quiet=quiet)
     _exit(findings, repaired, interrupted=stopped.is_set())
+
+
+def _look(
+    indexer: Indexer, _folders: list[str], stopped: threading.Event, *, silent: bool
+) -> tuple[Findings, Repaired | None]:
+    return indexer.check(on_check=_shown(silent=silent), stopped=stopped.is_set)
+
+
+def _repair(
+    indexer: Indexer, folders: list[str], stopped: threading.Event, *, silent: bool
+) -> tuple[Findings, Repaired | None]:
+    malloc.keep_freed_memory()
+    progress = Progress(quiet=silent)
+    done = indexer.check(
+        repair=True,
+        folders=folders,
+        on_check=_shown(silent=silent),
+        on_progress=progress,
+        stopped=stopped.is_set,
+    )
+    progress.end()
+    return done
+
+
+def _shown(*, silent: bool) -> Callable[[int, int], None]:
+    line = console.StatusLine()
+
+    def show(done: int, total: int) -> None:
+        if not silent:
+            line.show(lambda: f"read {done} of {total} records")
+        if done == total and not silent:
+            line.end()
+
+    return show
 
 
 def _exit(findings: Findings, repaired: Repaired | None, *, interrupted: bool) -> None:
