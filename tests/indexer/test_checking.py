@@ -23,6 +23,7 @@ from indexer.store.base import Filter, HasId, Kind, Point
 from indexer.store.storage import Storage
 from tests.damage import WAYS, copy_index, damage, files_of
 from tests.e2e.commands import records, run, write_profile
+from tests.indexer.store.facade import Facade
 from tests.pictures import write_scene
 
 NAMES = ("a.png", "b.png", "trip/c.png")
@@ -148,7 +149,15 @@ def test_a_lost_file_is_recorded_again(index: Path, whole: dict[str, dict[str, A
     assert records(index) == whole
 
 
-@pytest.mark.parametrize("kind", ["images", "segments", "files", "roots"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("images", marks=pytest.mark.slow),
+        "segments",
+        pytest.param("files", marks=pytest.mark.slow),
+        "roots",
+    ],
+)
 def test_a_kind_that_cannot_be_opened(
     index: Path, whole: dict[str, dict[str, Any]], kind: Kind
 ) -> None:
@@ -258,6 +267,22 @@ def test_the_command(index: Path, place: Path, quick: Profile, tmp_path: Path) -
     assert told["damaged"][0]["paths"] == [str(place / "photos" / "trip" / "c.png")]
     assert (told["repaired"]["kept"], told["repaired"]["indexed"]) == (2, 1)
     assert run("segsearch", "check", "--index", index, "-q").stderr == ""
+
+
+def test_on_a_server_records_are_compared_with_each_other(place: Path, quick: Profile) -> None:
+    with Facade() as facade, Indexer(f"{facade.url}/x", quick) as indexer:
+        indexer.index(place / "photos")
+        findings, _ = indexer.check()
+        assert (findings.is_sound, findings.images) == (True, 3)
+        with closing(open_store(f"{facade.url}/x", create_ok=False)) as store:
+            lost = store.scroll("segments").points[0]
+            store.delete("segments", Filter((HasId((lost.id,)),)))
+            found, repaired = indexer.check(repair=True)
+            assert [image.id for image in found.damaged] == [lost.payload["image_id"]]
+            assert repaired is not None
+            assert (repaired.kept, repaired.report.images) == (2, 1)
+            assert store.get("segments", [lost.id])[0].payload == lost.payload
+        assert indexer.check()[0].is_sound
 
 
 def some_damage(index: Path, count: int, seed: int) -> Iterator[tuple[Path, str]]:
