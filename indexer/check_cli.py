@@ -14,6 +14,7 @@ import typer
 from indexer import console, malloc
 from indexer.cli import BoxesOption, GridOption, QuietOption
 from indexer.console import DeviceOption, Format, FormatOption, IndexOption
+from indexer.errors import Stopped
 from indexer.progress import Progress
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ def check(
         Indexer(index_, device=device, boxes=boxes, grid=grid) as indexer,
     ):
         looked = _repair if repair else _look
-        findings, repaired = looked(indexer, folders or [], stopped, silent=silent)
+        try:
+            findings, repaired = looked(indexer, folders or [], stopped, silent=silent)
+        except Stopped:
+            raise typer.Exit(console.EXIT_INTERRUPTED) from None
     _tell(findings, repaired, output, quiet=quiet)
     _exit(findings, repaired, interrupted=stopped.is_set())
 

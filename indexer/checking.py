@@ -25,6 +25,7 @@ from indexer.tallies import Tallies
 _AT_ONCE, _IMAGES_AT_ONCE = 256, 16
 #: How often reading a record may end the host process before its whole kind counts as unreadable.
 _MOST_DEATHS = 10
+_MISSING = "its record is missing"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def check(
     store: Store,
     index: Index,
     *,
+    hosted: bool,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Findings:
@@ -94,14 +96,16 @@ def check(
     Args:
         store: the records.
         index: the same as an index.
+        hosted: whether it has a host process, which reading a damaged record can end.
         on_progress: told how many records of how many have been read.
         stopped: asked often; True ends the check.
 
     Raises:
         Stopped: it was asked to stop.
         StoreError: the store as a whole cannot be used.
+        StoreUnavailable: a server does not answer, which is no damage.
     """
-    return _Check(store, index, on_progress, stopped).run()
+    return _Check(store, index, on_progress, stopped, hosted=hosted).run()
 
 
 class CloseReader:
@@ -111,8 +115,9 @@ class CloseReader:
         unreadable: kinds of which nothing (more) can be read, and why.
     """
 
-    def __init__(self, store: Store) -> None:
-        """Read from `store`."""
+    def __init__(self, store: Store, *, hosted: bool) -> None:
+        """Read from `store`; only where it has a host process can a record end that."""
+        self._hosted = hosted
         self.unreadable: dict[Kind, str] = {}
         self._store = store
         self._deaths = 0
@@ -126,7 +131,11 @@ class CloseReader:
                 yield self.inspect(kind, ids)
                 if after is None:
                     return
-        except (StoreDamaged, StoreUnavailable) as error:
+        except StoreUnavailable as error:
+            if not self._hosted:
+                raise
+            self.unreadable[kind] = error.message
+        except StoreDamaged as error:
             self.unreadable[kind] = error.message
 
     def inspect(self, kind: Kind, ids: Sequence[str]) -> Inspected:
@@ -134,8 +143,11 @@ class CloseReader:
         if kind in self.unreadable:
             return Inspected([], dict.fromkeys(ids, "it cannot be read"))
         try:
-            return self._store.inspect(kind, ids)
+            return _sensible(kind, self._store.inspect(kind, ids))
         except StoreUnavailable as error:
+            if not self._hosted:
+                raise
+            self._store.recipe()  # raises, unless a new host can be had
             self._deaths += 1
             if self._deaths > _MOST_DEATHS:
                 self.unreadable[kind] = f"reading them ended the host process: {error.message}"
@@ -156,10 +168,14 @@ class _Check:
         index: Index,
         on_progress: Callable[[int, int], None],
         stopped: Callable[[], bool],
+        *,
+        hosted: bool,
     ) -> None:
+        self._hosted = hosted
+        self._unfinished: set[str] = set()
         self._store = store
         self._index = index
-        self._reader = CloseReader(store)
+        self._reader = CloseReader(store, hosted=hosted)
         self._on_progress = on_progress
         self._stopped = stopped
         self._tallies = Tallies()
@@ -218,12 +234,8 @@ class _Check:
     def _took(self, kind: Kind, found: Inspected) -> None:
         if self._stopped():
             raise Stopped("the check was stopped")
-        for point in list(found.sound):
-            if _makes_sense(kind, point):
-                self._tallies.add(kind, point)
-            else:
-                found.sound.remove(point)
-                found.broken[point.id] = "it makes no sense"
+        for point in found.sound:
+            self._tallies.add(kind, point)
         self._done += len(found.sound) + len(found.broken)
         self._unsealed += found.unsealed
         self._on_progress(self._done, max(self._total, self._done))
@@ -275,23 +287,40 @@ class _Check:
             self._damaged_files += len(found.broken)
             for point in found.sound:
                 self._take_file(file_from(point.payload), recorded)
+        for image in self._unfinished:  # the next run writes their records
+            if self._wrong.get(image) == _MISSING:
+                del self._wrong[image]
         return recorded
 
     def _take_file(self, file: File, recorded: set[str]) -> None:
         place = f"{file.root}/{file.path}"
         recorded.add(place)
-        if file.image_id is None or file.size == UNFINISHED:
+        if file.image_id is None:
+            return
+        if file.size == UNFINISHED:
+            self._unfinished.add(file.image_id)
             return
         if file.image_id not in self._sound and file.image_id not in self._wrong:
-            self._wrong[file.image_id] = "its record is missing"
+            self._wrong[file.image_id] = _MISSING
         if file.image_id in self._wrong:
             self._places_of_wrong[file.image_id].append(place)
 
     def _count(self, kind: Kind) -> int:
         try:
             return self._store.count(kind)
-        except (StoreDamaged, StoreUnavailable):
+        except StoreUnavailable:
+            if not self._hosted:
+                raise
             return 0
+        except StoreDamaged:
+            return 0
+
+
+def _sensible(kind: Kind, found: Inspected) -> Inspected:
+    """Return the same, with what makes no sense among the broken."""
+    sound = [point for point in found.sound if _makes_sense(kind, point)]
+    left = {point.id for point in found.sound} - {point.id for point in sound}
+    return Inspected(sound, found.broken | dict.fromkeys(left, "it makes no sense"), found.unsealed)
 
 
 def _makes_sense(kind: Kind, point: Point) -> bool:
@@ -299,7 +328,8 @@ def _makes_sense(kind: Kind, point: Point) -> bool:
     try:
         match kind:
             case "images":
-                image_from(point.id, point.payload, point.vector)
+                for place in image_from(point.id, point.payload, point.vector).paths:
+                    split_path(place)
             case "segments":
                 segment_from(point.id, point.payload, point.vector)
             case "files":

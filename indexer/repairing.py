@@ -13,15 +13,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.checking import CloseReader, DamagedImage, Findings, check
-from indexer.errors import SegsearchError
+from indexer.errors import SegsearchError, StoreError
+from indexer.follow import is_gone
 from indexer.index import Index
 from indexer.library import has_entries, original, split_path, storable
 from indexer.records import UNFINISHED, Image, root_id, segment_id
 from indexer.report import Report
 from indexer.roots import locate, outermost
-from indexer.store import PARTS, discard, draft_location, mend, open_store, spare_roots, strip
+from indexer.store import (
+    PARTS,
+    discard,
+    draft_location,
+    is_server,
+    mend,
+    open_store,
+    spare_roots,
+    strip,
+)
 from indexer.store.base import Point, Store
 from indexer.store.points import file_from, image_from
+from indexer.store.room import Floor
 
 #: Of the pictures of a forgotten folder, those that are looked for in a given one.
 _SAMPLE = 256
@@ -74,7 +85,10 @@ class Checkup:
     def look(self) -> Findings:
         """Say what is damaged; nothing is changed."""
         with self._opened() as (index, store):
-            return check(store, index, on_progress=self._on_check, stopped=self._stopped)
+            hosted = not is_server(self._where)
+            return check(
+                store, index, hosted=hosted, on_progress=self._on_check, stopped=self._stopped
+            )
 
     def repaired(self, folders: Sequence[Path]) -> tuple[Findings, Repaired | None]:
         """Make anew what is damaged; see `Indexer.check`."""
@@ -92,11 +106,20 @@ class Checkup:
 
     def _replaced(self, findings: Findings, folders: Sequence[Path]) -> Repaired:
         place, spare = draft_location(self._where), spare_roots(self._where)
+        floor = Floor(self._where)
+        floor.check()
         discard(place)
         with self._opened() as (index, store):
             with closing(open_store(place, create_ok=True)) as draft:
-                repair = _Repair(store, draft, index, findings, spare)
-                done = repair.run(folders, self._run, self._on_check)
+                reader = CloseReader(store, hosted=not is_server(self._where))
+                repair = _Repair(reader, draft, index, findings, spare)
+                draft.create(index.recipe.to_plain(), index.recipe.dim, store.storage())
+
+                def tell(done: int, total: int) -> None:
+                    floor.check()
+                    self._on_check(done, total)
+
+                done = repair.run(folders, self._run, tell)
             if done.report.complete:
                 store.adopt(place)
             return done
@@ -107,7 +130,7 @@ class _Repair:
 
     def __init__(
         self,
-        store: Store,
+        reader: CloseReader,
         draft: Store,
         index: Index,
         findings: Findings,
@@ -116,13 +139,13 @@ class _Repair:
         """Prepare.
 
         Args:
-            store: the damaged one.
-            draft: an empty one, to be filled.
+            reader: of the damaged store.
+            draft: a new, empty one, to be filled.
             index: the damaged one as an index.
             findings: what was found in it.
             spare: see `indexer.store.spare_roots`.
         """
-        self._store = store
+        self._reader = reader
         self._draft = draft
         self._index = index
         self._findings = findings
@@ -142,7 +165,6 @@ class _Repair:
                 there; or the run failed.
         """
         recipe = self._index.recipe
-        self._draft.create(recipe.to_plain(), recipe.dim, self._store.storage())
         self._draft.upsert("roots", self._roots(folders))
         index = Index(self._draft, "the draft")
         files, gone = self._to_index(index.roots())
@@ -155,14 +177,14 @@ class _Repair:
         return Repaired(kept, tuple(gone), report)
 
     def _roots(self, folders: Sequence[Path]) -> list[Point]:
-        pages = CloseReader(self._store).pages("roots")
+        pages = self._reader.pages("roots")
         roots = [point for page in pages for point in page.sound]
         spare = {point.id: point for point in self._spare}
         for root in self._findings.lost_roots:
             if root in spare:
                 roots.append(spare[root])
                 continue
-            names = list(itertools.islice(_names_below(self._store, root), _SAMPLE))
+            names = list(itertools.islice(_names_below(self._reader, root), _SAMPLE))
             folder = next((f for f in folders if _was(root, f, names)), None)
             if folder is None:
                 example = names[0] if names else root
@@ -189,7 +211,7 @@ class _Repair:
 
     def _copy_sound(self, cut: str, tell: Callable[[int, int], None]) -> int:
         """Copy sound images, each after its segments, and sound records of files."""
-        reader = CloseReader(self._store)
+        reader = self._reader
         kept: set[str] = set()
         for page in reader.pages("images", _IMAGES_AT_ONCE):
             images = [image_from(point.id, point.payload) for point in page.sound]
@@ -201,6 +223,13 @@ class _Repair:
             tell(len(kept), max(len(kept), self._findings.images))
         for page in reader.pages("files"):
             self._draft.upsert("files", [p for p in page.sound if _stays(p, kept)])
+        # what could be read before must not be left out because of a passing failure
+        unlike = reader.unreadable.keys() - self._findings.unreadable.keys()
+        if unlike or len(kept) < self._findings.images:
+            raise StoreError(
+                f"of {self._findings.images} sound images only {len(kept)} could be read again",
+                "the index is as it was; run the same command again",
+            )
         return len(kept)
 
 
@@ -218,7 +247,7 @@ def _segments(
 
 
 def _existing(places: Sequence[str], roots: dict[str, Path]) -> list[Path]:
-    return [at for place in places if (at := locate(place, roots)).exists()]
+    return [at for place in places if not is_gone(at := locate(place, roots))]
 
 
 def _stays(point: Point, kept: set[str]) -> bool:
@@ -227,9 +256,8 @@ def _stays(point: Point, kept: set[str]) -> bool:
     return file.image_id is None or file.size == UNFINISHED or file.image_id in kept
 
 
-def _names_below(store: Store, root: str) -> Iterator[str]:
+def _names_below(reader: CloseReader, root: str) -> Iterator[str]:
     """Yield relative paths of files in a library folder."""
-    reader = CloseReader(store)
     for page in reader.pages("files"):
         yield from (p.payload["path"] for p in page.sound if p.payload.get("root") == root)
     for page in reader.pages("images"):
