@@ -15,14 +15,14 @@ from pathlib import Path
 
 from indexer.errors import Stopped, StoreDamaged, StoreUnavailable
 from indexer.index import Index, root_path
-from indexer.library import split_path
+from indexer.library import full_path, split_path
 from indexer.records import UNFINISHED, File, Image, segment_id
 from indexer.store.base import KINDS, Inspected, Kind, Point, Store
 from indexer.store.points import file_from, image_from, segment_from
 from indexer.tallies import Tallies
 
 #: Records that are read at once; of images, those whose segments are.
-_AT_ONCE, _IMAGES_AT_ONCE = 256, 16
+_AT_ONCE, IMAGES_AT_ONCE = 256, 16
 #: How often reading a record may end the host process before its whole kind counts as unreadable.
 _MOST_DEATHS = 10
 _MISSING = "its record is missing"
@@ -106,6 +106,11 @@ def check(
         StoreUnavailable: a server does not answer, which is no damage.
     """
     return _Check(store, index, on_progress, stopped, hosted=hosted).run()
+
+
+def segment_ids(image: Image, cut: str) -> list[str]:
+    """Return the ids of all segments that an image has; `cut` is `Recipe.segmentation_id`."""
+    return [segment_id(image.id, cut, ordinal) for ordinal in range(image.n_segments)]
 
 
 class CloseReader:
@@ -192,7 +197,7 @@ class _Check:
         self._total = sum(self._count(kind) for kind in KINDS)
         for found in self._read("roots"):
             self._roots |= {point.id: root_path(point) for point in found.sound}
-        for found in self._read("images", _IMAGES_AT_ONCE):
+        for found in self._read("images", IMAGES_AT_ONCE):
             self._take_images(found)
         recorded = self._take_files()
         if "segments" in self._reader.unreadable:
@@ -200,7 +205,6 @@ class _Check:
         return self._findings(recorded)
 
     def _findings(self, recorded: set[str]) -> Findings:
-        unreadable = dict(self._reader.unreadable)
         lost_files = [p for p, image in self._image_at.items() if p not in recorded]
         places = itertools.chain(recorded, self._image_at)
         lost_roots = {split_path(place)[0] for place in places} - self._roots.keys()
@@ -217,7 +221,7 @@ class _Check:
             lost_files=tuple(sorted(lost_files)),
             damaged_files=self._damaged_files,
             lost_roots=tuple(sorted(lost_roots)),
-            unreadable=unreadable,
+            unreadable=self._reader.unreadable,
             roots=self._roots,
         )
         if not findings.is_sound:
@@ -245,7 +249,8 @@ class _Check:
         images = [image_from(point.id, point.payload) for point in found.sound]
         for image in images:
             self._image_at |= dict.fromkeys(image.paths, image.id)
-        wanted = {image.id: self._segment_ids(image) for image in images}
+        cut = self._index.recipe.segmentation_id
+        wanted = {image.id: segment_ids(image, cut) for image in images}
         there = self._sound_segments([id_ for ids in wanted.values() for id_ in ids])
         for image in images:
             bad = [id_ for id_ in wanted[image.id] if there.get(id_) != image.id]
@@ -256,10 +261,6 @@ class _Check:
                 self._sound.add(image.id)
         self._images += len(images) - sum(image.id in self._wrong for image in images)
         self._wanted += sum(map(len, wanted.values()))
-
-    def _segment_ids(self, image: Image) -> list[str]:
-        cut = self._index.recipe.segmentation_id
-        return [segment_id(image.id, cut, ordinal) for ordinal in range(image.n_segments)]
 
     def _sound_segments(self, ids: Sequence[str]) -> dict[str, str]:
         """Return segment id → image id of those that are there and sound."""
@@ -293,7 +294,7 @@ class _Check:
         return recorded
 
     def _take_file(self, file: File, recorded: set[str]) -> None:
-        place = f"{file.root}/{file.path}"
+        place = full_path(file.root, file.path)
         recorded.add(place)
         if file.image_id is None:
             return

@@ -12,12 +12,19 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexer.checking import CloseReader, DamagedImage, Findings, check
+from indexer.checking import (
+    IMAGES_AT_ONCE,
+    CloseReader,
+    DamagedImage,
+    Findings,
+    check,
+    segment_ids,
+)
 from indexer.errors import SegsearchError, StoreError
 from indexer.follow import is_gone
 from indexer.index import Index
 from indexer.library import has_entries, original, split_path, storable
-from indexer.records import UNFINISHED, Image, root_id, segment_id
+from indexer.records import UNFINISHED, Image, root_id
 from indexer.report import Report
 from indexer.roots import locate, outermost
 from indexer.store import (
@@ -36,7 +43,6 @@ from indexer.store.room import Floor
 
 #: Of the pictures of a forgotten folder, those that are looked for in a given one.
 _SAMPLE = 256
-_IMAGES_AT_ONCE = 16
 
 Run = Callable[[Index, tuple[Path, ...]], Report]
 
@@ -213,7 +219,7 @@ class _Repair:
         """Copy sound images, each after its segments, and sound records of files."""
         reader = self._reader
         kept: set[str] = set()
-        for page in reader.pages("images", _IMAGES_AT_ONCE):
+        for page in reader.pages("images", IMAGES_AT_ONCE):
             images = [image_from(point.id, point.payload) for point in page.sound]
             segments = _segments(reader, cut, images)
             whole = [point for point in page.sound if segments[point.id] is not None]
@@ -239,7 +245,7 @@ def _segments(
     """Return image id → its segments, None where one is damaged."""
     found: dict[str, list[Point] | None] = {}
     for image in images:
-        ids = [segment_id(image.id, cut, ordinal) for ordinal in range(image.n_segments)]
+        ids = segment_ids(image, cut)
         sound = reader.inspect("segments", ids).sound if ids else []
         theirs = [point for point in sound if point.payload.get("image_id") == image.id]
         found[image.id] = theirs if len(theirs) == len(ids) else None
